@@ -1,0 +1,1 @@
+//! The beacon: certified DAG, Bullshark order, certification of records.

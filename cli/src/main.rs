@@ -1,0 +1,2 @@
+//! The `fresnel` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The client: ingest stream, questions, offline checks.

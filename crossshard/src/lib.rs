@@ -1,0 +1,1 @@
+//! Receipts between shards: outboxes, delivery, what is held.

@@ -1,0 +1,17 @@
+//! Signatures and hashes, below everything else.
+//!
+//! One acceptance rule for ed25519 holds everywhere, ZIP-215: a signature `(R, s)` on message `M` under key `A` is
+//! valid if `s` is canonical, `A` and `R` decode to curve points (non-canonical encodings allowed), and
+//! `[8][s]B = [8]R + [8][k]A` with `k = SHA-512(R ‖ A ‖ M)`. The equation is cofactored, so a batch accepts exactly
+//! the signatures that single verification accepts; replicas can therefore batch as they like and still agree.
+//!
+//! Keys, messages and signatures are plain bytes here: this crate knows none of Fresnel's types.
+
+#![forbid(unsafe_code)]
+
+pub mod hash;
+pub mod signing;
+pub mod verify;
+
+pub use signing::SigningKey;
+pub use verify::{Item, Verifier, is_small_order};

@@ -1,0 +1,80 @@
+//! Batches name exactly the bad signatures, whatever their place, and agree with single verification (S2).
+
+use super::*;
+use crate::SigningKey;
+
+struct Signed {
+    key: [u8; 32],
+    message: Vec<u8>,
+    signature: [u8; 64],
+}
+
+fn signed(count: usize) -> Vec<Signed> {
+    (0..count)
+        .map(|i| {
+            let key = SigningKey::from_bytes(&[i as u8 + 1; 32]);
+            let message = format!("message {i}").into_bytes();
+            Signed { key: key.public(), signature: key.sign(&message), message }
+        })
+        .collect()
+}
+
+fn items(signed: &[Signed]) -> Vec<Item<'_>> {
+    signed.iter().map(|s| Item { key: &s.key, message: &s.message, signature: &s.signature }).collect()
+}
+
+#[test]
+fn bad_ones_are_named_exactly() {
+    for bad in [vec![], vec![0], vec![63], vec![5, 6, 40], (0..64).collect::<Vec<_>>()] {
+        let mut all = signed(64);
+        for &index in &bad {
+            all[index].signature[7] ^= 1;
+        }
+        let mut verifier = Verifier::with_seed([3; 32]);
+        assert_eq!(verifier.verify(&items(&all)), bad);
+        for (index, one) in items(&all).iter().enumerate() {
+            assert_eq!(verifier.verify(&[*one]).is_empty(), !bad.contains(&index));
+        }
+    }
+}
+
+#[test]
+fn memory_is_bounded_and_never_remembers_a_bad_one() {
+    let mut all = signed(16);
+    all[3].signature[0] ^= 1;
+    let mut verifier = Verifier::with_seed([0; 32]).remembering(8);
+    for _ in 0..3 {
+        assert_eq!(verifier.verify(&items(&all)), vec![3]);
+    }
+    let memory = verifier.memory.expect("asked for above");
+    assert_eq!(memory.known.len(), 8);
+    assert_eq!(memory.order.len(), 8);
+}
+
+/// ZIP-215's corner: key and R of small order, encoded canonically or not, all verify with s = 0 for any message.
+#[test]
+fn small_order_points_verify_alone_and_in_batches_alike() {
+    let encodings: [[u8; 32]; 3] = {
+        let mut identity = [0; 32];
+        identity[0] = 1;
+        let mut identity_with_sign = identity;
+        identity_with_sign[31] = 0x80;
+        let order_four = [0; 32];
+        [identity, identity_with_sign, order_four]
+    };
+    let mut all = signed(5);
+    for key in encodings {
+        for r in encodings {
+            let mut signature = [0; 64];
+            signature[..32].copy_from_slice(&r);
+            all.push(Signed { key, message: b"Zcash".to_vec(), signature });
+        }
+        assert!(is_small_order(&key));
+    }
+    let mut verifier = Verifier::with_seed([1; 32]);
+    assert_eq!(verifier.verify(&items(&all)), Vec::<usize>::new());
+    for one in items(&all) {
+        assert!(verifier.verify(&[one]).is_empty());
+    }
+    assert!(!is_small_order(&all[0].key));
+}

@@ -1,0 +1,1 @@
+//! Accounts in memory, programs, execution of blocks.

@@ -1,0 +1,1 @@
+//! Workloads, open-loop load, local clusters, audit, reports.

@@ -1,0 +1,1 @@
+//! Admission, batching, dissemination and availability of batches.

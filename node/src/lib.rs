@@ -1,0 +1,1 @@
+//! Processes: links, logs on disk, threads that drive the machines, shutdown.

@@ -1,0 +1,1 @@
+//! The shard worker: composes mempool, executor, state and crossshard.

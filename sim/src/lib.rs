@@ -1,0 +1,1 @@
+//! Whole clusters in one deterministic process: clock, network, disks, faults.

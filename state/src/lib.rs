@@ -1,0 +1,1 @@
+//! The authenticated state of a shard: tree, root, proofs.

@@ -1,0 +1,1 @@
+//! Checks of form and signatures: what passes, and the typed error for each kind of fault.
