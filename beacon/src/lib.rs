@@ -1,1 +1,9 @@
 //! The beacon: certified DAG, Bullshark order, certification of records.
+
+#![forbid(unsafe_code)]
+
+pub mod machine;
+pub mod pacing;
+
+pub use machine::{Beacon, Config, Counters, RecoveryError};
+pub use pacing::Pacing;
