@@ -1,1 +1,12 @@
-//! The shard worker: composes mempool, executor, state and crossshard.
+//! The shard worker: composes mempool, executor, state and crossshard into one machine.
+//!
+//! It takes transactions and batches, tells its beacon what may be named, executes the order block by block, attests
+//! what came out, sends and receives receipts, and tells clients how their transactions fare. Like every machine it does
+//! no IO and reads no clock.
+
+#![forbid(unsafe_code)]
+
+mod worker;
+
+pub use fresnel_mempool::Batching;
+pub use worker::{Config, RecoveryError, Worker};
