@@ -1,1 +1,19 @@
-//! Processes: links, logs on disk, threads that drive the machines, shutdown.
+//! A process that hosts machines of one authority, with real sockets, threads and disks.
+//!
+//! Each machine has one named thread that owns it behind one bounded inbox (`driver`). What a machine sends goes
+//! through the `router`: to an inbox of this process, to a client, or to the links of the process that hosts the
+//! receiver. What comes in over links and from clients is decoded and checked on verify threads before it reaches an
+//! inbox. A thread never blocks on the network while it owns a machine, and every queue has a bound in `limits`.
+
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod keys;
+pub mod node;
+pub mod roles;
+pub mod topology;
+
+pub use config::Config;
+pub use keys::KeyError;
+pub use node::{Endpoints, Node, NodeError, run};
+pub use topology::{Process, Topology, TopologyError};

@@ -1,0 +1,99 @@
+//! The configuration of one process: local matters only. What all authorities must agree on is in the genesis.
+
+use std::path::{Path, PathBuf};
+
+use fresnel_beacon::Pacing;
+use fresnel_types::{AuthorityIndex, frame::Role};
+use serde::{Deserialize, Serialize};
+
+use crate::roles;
+
+/// What one process needs to know. Paths in the file are relative to the file.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The bytes of the genesis.
+    pub genesis: PathBuf,
+    /// The topology file.
+    pub topology: PathBuf,
+    /// The folder for everything that the process keeps.
+    pub data: PathBuf,
+    /// The key that signs vertices and votes; only where the beacon is hosted.
+    #[serde(default)]
+    pub consensus_key: Option<PathBuf>,
+    /// The TLS key of the process.
+    pub network_key: PathBuf,
+    /// Whose machines it hosts.
+    pub authority: AuthorityIndex,
+    /// Which of them: `beacon`, `worker-N`.
+    #[serde(with = "roles")]
+    pub roles: Vec<Role>,
+    /// Threads that check what links and clients bring; by default one per core.
+    #[serde(default)]
+    pub verify_threads: Option<usize>,
+    /// Local timing of the beacon.
+    #[serde(default, with = "PacingSection")]
+    pub pacing: Pacing,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("configuration {path} cannot be read", path = .0.display())]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// The contents are no configuration.
+    #[error("the configuration is malformed: {0}")]
+    Malformed(#[from] toml::de::Error),
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it is missing or holds something else.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|error| ConfigError::Unreadable(path.to_owned(), error))?;
+        Self::from_table(toml::from_str(&text)?, path.parent().unwrap_or(Path::new("")))
+    }
+
+    /// Takes a configuration from a table, to which more than a file may have contributed. Paths are relative to
+    /// `folder`.
+    ///
+    /// # Errors
+    /// When a value is missing, malformed or unknown.
+    pub fn from_table(table: toml::Table, folder: &Path) -> Result<Self, ConfigError> {
+        let mut config: Self = table.try_into()?;
+        for path in [&mut config.genesis, &mut config.topology, &mut config.data, &mut config.network_key]
+            .into_iter()
+            .chain(&mut config.consensus_key)
+        {
+            *path = folder.join(&*path);
+        }
+        Ok(config)
+    }
+
+    /// The file of this configuration.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a configuration has only strings, numbers and tables of them")
+    }
+}
+
+/// How [`Pacing`] stands in a file.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Pacing", default, deny_unknown_fields)]
+struct PacingSection {
+    interval_min: u64,
+    heartbeat: u64,
+    anchor_wait_max: u64,
+    resend_min: u64,
+    resend_max: u64,
+}
+
+impl Default for PacingSection {
+    fn default() -> Self {
+        let Pacing { interval_min, heartbeat, anchor_wait_max, resend_min, resend_max } = Pacing::default();
+        Self { interval_min, heartbeat, anchor_wait_max, resend_min, resend_max }
+    }
+}
