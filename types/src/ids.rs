@@ -147,7 +147,7 @@ impl Shards {
     /// The shard of a state key or address, given its first four bytes: their top `log2 S` bits.
     pub fn of_prefix(self, prefix: [u8; 4]) -> ShardId {
         let prefix = u32::from_be_bytes(prefix);
-        let shard = u64::from(prefix) * u64::from(self.0) >> 32;
+        let shard = (u64::from(prefix) * u64::from(self.0)) >> 32;
         ShardId(
             u16::try_from(shard)
                 .expect("a 32-bit prefix times at most 256 has at most 40 bits, 8 after the shift"),

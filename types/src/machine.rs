@@ -31,6 +31,10 @@ impl Party {
 
 /// What a machine takes.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every input is a message; a box would cost each an allocation"
+)]
 pub enum Input {
     /// The deadline that the machine asked for has come.
     Tick,

@@ -6,8 +6,8 @@ use fresnel_crypto::SigningKey;
 
 use super::*;
 use crate::{
-    Address, Attestation, Authority, BatchId, BatchRef, BlockIndex, Bundle, CommitVote, LogDigest, Nonce, Receipt,
-    ReceiptKind, Record, RecordDigest, Round, Sequence, StateRoot, Timestamp, TransactionId, Vertex,
+    Address, Attestation, Authority, BatchId, BatchRef, BlockIndex, Bundle, CommitVote, LogDigest, Nonce,
+    Receipt, ReceiptKind, Record, RecordDigest, Round, Sequence, StateRoot, Timestamp, TransactionId, Vertex,
     genesis::Allocation,
     hash::Root,
     merkle,
@@ -93,7 +93,10 @@ fn a_good_vertex_passes_and_each_broken_rule_is_named() {
     assert_eq!(check(proposal(|head, _| head.chain = ChainId([9; 32]))), Err(VerifyError::Chain));
     assert_eq!(check(proposal(|head, _| head.author = AuthorityIndex(4))), Err(VerifyError::Unknown));
     assert_eq!(check(proposal(|head, _| head.round = Round(0))), named("nobody makes a vertex of round 0"));
-    assert_eq!(check(proposal(|head, _| head.round = Round(2))), named("a parent is not of the round before"));
+    assert_eq!(
+        check(proposal(|head, _| head.round = Round(2))),
+        named("a parent is not of the round before")
+    );
     assert_eq!(check(proposal(|head, _| head.parents.reverse())), named("parents ascend by author"));
     assert_eq!(check(proposal(|head, _| head.parents.truncate(2))), named("the parents are no quorum"));
     assert_eq!(
@@ -124,7 +127,10 @@ fn a_good_vertex_passes_and_each_broken_rule_is_named() {
         check(proposal(|_, headers| headers[0].attestations = vec![headers[0].attestations[0]; 2])),
         named("attestations are of the header's shard, ascend by block, and are few")
     );
-    assert_eq!(check(proposal(|_, headers| headers[0].held.truncate(1))), named("held has one entry per shard"));
+    assert_eq!(
+        check(proposal(|_, headers| headers[0].held.truncate(1))),
+        named("held has one entry per shard")
+    );
     let Message::Proposal(mut vertex) = proposal(|_, _| ()) else { unreachable!("made above") };
     vertex.vertex.headers[0].held[0] = BlockIndex(9);
     assert_eq!(
@@ -249,7 +255,11 @@ fn a_bundle_is_what_its_record_says() {
     let receipt = Receipt {
         sequence: Sequence(0),
         transaction: TransactionId([8; 32]),
-        kind: ReceiptKind::Request { sender: Address([1; 32]), recipient: Address([2; 32]), amount: Amount(9) },
+        kind: ReceiptKind::Request {
+            sender: Address([1; 32]),
+            recipient: Address([2; 32]),
+            amount: Amount(9),
+        },
     };
     let slices = vec![vec![], vec![receipt]];
     let record = Record {
