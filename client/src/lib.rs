@@ -1,1 +1,16 @@
-//! The client: ingest stream, questions, offline checks.
+//! The client: a stream of transactions into a process and the news about them back, and questions to its machines.
+//!
+//! [`Client`] speaks to one process over plain TCP in the frames of `fresnel_types::frame`. Used as a whole it is
+//! sequential: submit and wait for the admission, ask and wait for the answer. Split, it is a [`Requests`] half that
+//! only encodes and queues and an [`Events`] half that only reads, so that one task can keep tens of thousands of
+//! transactions per second going; nothing here is done per transaction but encoding and decoding. [`Wallet`] makes and
+//! signs transfers.
+
+#![forbid(unsafe_code)]
+
+mod connection;
+mod limits;
+mod wallet;
+
+pub use connection::{Admission, Client, ClientError, Event, Events, Requests};
+pub use wallet::Wallet;

@@ -1,0 +1,1 @@
+//! The audit: judges a run from the records and commits that its authorities hold.

@@ -1,0 +1,1 @@
+//! Where a run took place.

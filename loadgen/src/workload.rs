@@ -1,0 +1,1 @@
+//! Which transfers a load is made of.
