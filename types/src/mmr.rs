@@ -5,7 +5,7 @@
 use fresnel_crypto::hash;
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::hash::Root;
+use crate::{RecordDigest, hash::Root};
 
 /// The peaks of a range; all that appending needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -29,6 +29,11 @@ impl Mmr {
         }
         self.peaks.push(node);
         self.count += 1;
+    }
+
+    /// Appends a record of a shard: the leaf that [`Record::earlier`](crate::Record) is over.
+    pub fn append_record(&mut self, record: &RecordDigest) {
+        self.append(hash::leaf(&record.0));
     }
 
     /// The root over all elements.
