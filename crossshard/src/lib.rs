@@ -1,1 +1,7 @@
-//! Receipts between shards: outboxes, delivery, what is held.
+//! Receipts between shards: outboxes, bundles, delivery, what is held: a sub-machine of the shard worker.
+
+#![forbid(unsafe_code)]
+
+mod crossshard;
+
+pub use crossshard::{Counters, CrossShard, Delivery, PeerCounters};
