@@ -2,7 +2,9 @@
 
 #![forbid(unsafe_code)]
 
+pub mod dag;
 pub mod machine;
+pub mod orderer;
 pub mod pacing;
 
 pub use machine::{Beacon, Config, Counters, RecoveryError};
