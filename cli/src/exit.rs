@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use fresnel_node::{KeyError, TopologyError};
+use fresnel_types::genesis::GenesisError;
+
 /// An exit code that scripts may rely on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -11,6 +14,8 @@ pub(crate) enum Exit {
     Failure = 1,
     /// The arguments, a file or the configuration are wrong; clap uses the same code.
     Usage = 2,
+    /// A run came to its end with another verdict than pass, or a simulation violated an invariant.
+    Verdict = 3,
 }
 
 /// For `fresnel help`.
@@ -18,26 +23,46 @@ pub(crate) const CODES: &str = "\
 Exit codes:
   0  done as asked
   1  it could not be done
-  2  wrong arguments, or a wrong file or configuration";
+  2  wrong arguments, or a wrong file or configuration
+  3  a benchmark's verdict is not pass";
 
 /// Marks an error as the caller's: wrong input rather than a failed attempt.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Wrong(pub(crate) String);
 
 impl Exit {
-    /// The code for an error: the first cause that says what it is decides.
+    /// The code for an error: what any of its causes says about itself.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        if error.chain().any(|cause| cause.is::<Wrong>()) || error.is::<Wrong>() {
-            Self::Usage
-        } else {
-            Self::Failure
-        }
+        let is_callers = error.is::<Wrong>()
+            || error.chain().any(|cause| {
+                cause.is::<Wrong>()
+                    || cause.is::<GenesisError>()
+                    || cause.is::<TopologyError>()
+                    || cause.is::<KeyError>()
+            });
+        if is_callers { Self::Usage } else { Self::Failure }
     }
 }
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::Context;
+
+    use super::*;
+
+    #[test]
+    fn context_does_not_hide_whose_error_it_is() {
+        let error = Err::<(), _>(Wrong("x".to_owned())).context("a").context("b").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        let error = Err::<(), _>(GenesisError::Protocol(9)).context("a").unwrap_err();
+        assert_eq!(Exit::of(&error), Exit::Usage);
+        assert_eq!(Exit::of(&anyhow::anyhow!("disk on fire")), Exit::Failure);
     }
 }

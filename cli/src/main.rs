@@ -1,20 +1,27 @@
 //! The `fresnel` binary: reads arguments and files, calls the crate that does the work, prints what came out.
 //!
 //! Nothing is decided here that another program could not decide by using the crates. Every subcommand is a file with
-//! one `Arguments` struct and one `run`; [`exit`] lists how the program ends.
+//! the arguments it takes and a `run`; `exit` lists how the program ends.
 
 #![forbid(unsafe_code)]
 
+mod account;
+mod bench;
 mod exit;
 mod genesis;
+mod keys;
+mod network;
+mod process;
 mod settings;
+mod status;
+mod transfer;
 mod version;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::exit::Exit;
+use crate::{exit::Exit, process::Hosts};
 
 /// Fresnel: a sharded execution engine with a beacon.
 #[derive(Parser)]
@@ -28,12 +35,44 @@ struct Arguments {
 enum Command {
     /// Make a genesis from a description in TOML; prints the chain.
     Genesis(genesis::Arguments),
+    /// Make and show key files.
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// A process with a beacon and its shards' workers, as configured.
+    #[command(subcommand)]
+    Node(process::Command),
+    /// A process with a beacon alone.
+    #[command(subcommand)]
+    Beacon(process::Command),
+    /// A process with shard workers alone.
+    #[command(subcommand)]
+    Shard(process::Command),
+    /// Look at the configuration of a process.
+    #[command(subcommand)]
+    Config(process::ConfigCommand),
+    /// Run a local cluster under load, audit it and give a verdict.
+    Bench(bench::Arguments),
+    /// Show an account.
+    Account(account::Arguments),
+    /// Sign, submit and follow a transfer.
+    Transfer(transfer::Arguments),
+    /// Show where every machine of a network is.
+    Status(status::Arguments),
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.command {
-        Command::Genesis(arguments) => genesis::run(&arguments),
+    let result = match &arguments.command {
+        Command::Genesis(arguments) => genesis::run(arguments),
+        Command::Keys(command) => keys::run(command),
+        Command::Node(command) => process::run(command, Hosts::Any),
+        Command::Beacon(command) => process::run(command, Hosts::Beacon),
+        Command::Shard(command) => process::run(command, Hosts::Workers),
+        Command::Config(command) => process::config(command),
+        Command::Bench(arguments) => bench::run(arguments),
+        Command::Account(arguments) => account::run(arguments),
+        Command::Transfer(arguments) => transfer::run(arguments),
+        Command::Status(arguments) => status::run(arguments),
     };
     match result {
         Ok(exit) => exit.into(),
@@ -41,5 +80,15 @@ fn main() -> ExitCode {
             eprintln!("fresnel: {error:#}");
             Exit::of(&error).into()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn arguments_are_well_formed() {
+        super::Arguments::command().debug_assert();
     }
 }

@@ -1,0 +1,191 @@
+//! `fresnel bench`: a whole cluster under load with a verdict at the end; shows how far it has come on stderr and
+//! what came out on stdout.
+
+use std::{
+    io::{IsTerminal, Write},
+    path::PathBuf,
+    time::Duration,
+};
+
+use anyhow::Context;
+use fresnel_loadgen::{BenchOptions, Fault, Layout, Stage, Verdict, faults::parse_duration};
+
+use crate::exit::{Exit, Wrong};
+
+/// What `fresnel bench` takes.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// How many authorities, each of stake 1.
+    #[arg(long, default_value_t = 4)]
+    authorities: u16,
+    /// How many shards: a power of two.
+    #[arg(long, default_value_t = 2)]
+    shards: u16,
+    /// Processes: `node` is one per authority, `split` one per beacon and per worker.
+    #[arg(long, default_value_t = Layout::Node)]
+    layout: Layout,
+    /// Transactions per second, sent whether or not the cluster keeps up.
+    #[arg(long, default_value_t = 10_000)]
+    rate: u64,
+    /// For how long, like 20s or 1500ms.
+    #[arg(long, default_value = "10s", value_parser = duration)]
+    duration: Duration,
+    /// Of the workload and of all keys.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Share of transfers to another shard, 0 to 1.
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    cross_shard: f64,
+    /// Zipf exponent of the recipients; 0 is uniform.
+    #[arg(long, default_value_t = 0.0, value_parser = exponent)]
+    skew: f64,
+    /// Funded accounts.
+    #[arg(long, default_value_t = 20_000)]
+    accounts: usize,
+    /// What happens during the load, like kill:3@8s, restart:3@14s or kill:all@8s. Repeatable.
+    #[arg(long = "fault", value_name = "FAULT")]
+    faults: Vec<Fault>,
+    /// Where report.json goes.
+    #[arg(long, value_name = "DIR", default_value = "fresnel-bench")]
+    out: PathBuf,
+    /// Keep the cluster's files, in the same folder.
+    #[arg(long)]
+    keep: bool,
+    /// Print the report as JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    let options = BenchOptions {
+        binary: std::env::current_exe().context("this program does not know where it is")?,
+        out: arguments.out.clone(),
+        authorities: arguments.authorities,
+        shards: arguments.shards,
+        layout: arguments.layout,
+        rate: arguments.rate,
+        duration: arguments.duration,
+        seed: arguments.seed,
+        cross_shard: arguments.cross_shard,
+        skew: arguments.skew,
+        accounts: arguments.accounts,
+        faults: arguments.faults.clone(),
+        keep: arguments.keep,
+    };
+    check(&options)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("no runtime for the load")?;
+    let is_terminal = std::io::stderr().is_terminal();
+    let report = runtime.block_on(fresnel_loadgen::bench(options, |stage| show(&stage, is_terminal)))?;
+    if arguments.json {
+        println!("{}", serde_json::to_string_pretty(&report).context("a report is JSON")?);
+    } else {
+        println!("{}", report.table());
+        println!("{}", report.line());
+        println!("report: {}", arguments.out.join("report.json").display());
+        println!("repeat: {}", report.config.command);
+    }
+    Ok(if report.verdict == Verdict::Pass { Exit::Success } else { Exit::Verdict })
+}
+
+/// What can be known to make no benchmark before anything is started.
+fn check(options: &BenchOptions) -> Result<(), Wrong> {
+    fresnel_types::Shards::new(options.shards).map_err(Wrong)?;
+    if options.authorities == 0 || options.rate == 0 || options.duration.is_zero() || options.accounts < 2 {
+        return Err(Wrong("a benchmark has authorities, a rate, a duration and two accounts".to_owned()));
+    }
+    fresnel_loadgen::faults::schedule(&options.faults, usize::from(options.authorities)).map_err(Wrong)?;
+    Ok(())
+}
+
+/// One line per stage; on a terminal, stages that go on rewrite their line.
+fn show(stage: &Stage, is_terminal: bool) {
+    let (line, goes_on) = describe(stage);
+    let mut out = std::io::stderr().lock();
+    let shown = match (is_terminal, goes_on) {
+        (true, true) => write!(out, "\r\x1b[2K{line}"),
+        (true, false) => writeln!(out, "\r\x1b[2K{line}"),
+        (false, true) if is_between(stage) => Ok(()),
+        (false, _) => writeln!(out, "{line}"),
+    };
+    // Nobody reading along is no reason to stop a measurement.
+    let _ = shown.and_then(|()| out.flush());
+}
+
+fn describe(stage: &Stage) -> (String, bool) {
+    match stage {
+        Stage::Preparing => ("preparing accounts, keys and genesis".to_owned(), false),
+        Stage::Signing { done, total } => {
+            let percent = 100 * done / (*total).max(1);
+            (format!("signing {} {percent:>3} % of {total} transactions", bar(percent)), done < total)
+        }
+        Stage::Starting => ("starting the processes".to_owned(), false),
+        Stage::Ready(endpoints) => (format!("ready: {} processes answer", endpoints.len()), false),
+        Stage::Loading { elapsed, submitted, settled } => {
+            (format!("load {:>3} s: {submitted} submitted, {settled} settled", elapsed.as_secs()), true)
+        }
+        Stage::Fault(fault) => (format!("fault: {fault}"), false),
+        Stage::Draining { left } => (format!("waiting for {left} on their way"), true),
+        Stage::Auditing => ("auditing records and commits".to_owned(), false),
+        Stage::Stopping => ("stopping the processes".to_owned(), false),
+    }
+}
+
+/// Steps that say nothing new where every line stays.
+fn is_between(stage: &Stage) -> bool {
+    match stage {
+        Stage::Signing { .. } => true,
+        Stage::Loading { elapsed, .. } => !elapsed.as_secs().is_multiple_of(5),
+        _ => false,
+    }
+}
+
+fn bar(percent: usize) -> String {
+    let full = (percent / 5).min(20);
+    format!("[{}{}]", "#".repeat(full), ".".repeat(20 - full))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text).ok_or_else(|| format!("{text:?} is no duration: 20s or 1500ms"))
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is no share: 0 to 1");
+    text.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(wrong)
+}
+
+fn exponent(text: &str) -> Result<f64, String> {
+    let wrong = || format!("{text:?} is no exponent: 0 to 10");
+    text.parse().ok().filter(|exponent| (0.0..=10.0).contains(exponent)).ok_or_else(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_that_make_no_benchmark_are_the_callers_error() {
+        let good = BenchOptions::default();
+        assert_eq!(check(&good), Ok(()));
+        for bad in [
+            BenchOptions { shards: 3, ..good.clone() },
+            BenchOptions { authorities: 0, ..good.clone() },
+            BenchOptions { rate: 0, ..good.clone() },
+            BenchOptions { faults: vec!["kill:4@1s".parse().unwrap()], ..good.clone() },
+        ] {
+            assert!(check(&bad).is_err(), "{bad:?}");
+        }
+        assert!(share("1.1").is_err() && share("NaN").is_err() && share("0.2") == Ok(0.2));
+    }
+
+    #[test]
+    fn bars_are_of_one_width() {
+        for (percent, expected) in
+            [(0, "[....................]"), (50, "[##########..........]"), (100, "[####################]")]
+        {
+            assert_eq!(bar(percent), expected);
+        }
+    }
+}
