@@ -48,7 +48,7 @@ pub use log_entry::LogEntry;
 pub use machine::{Effect, Input, Machine, Party};
 pub use message::Message;
 pub use receipt::{Bundle, Receipt, ReceiptKind};
-pub use record::{Attestation, Record, Tally};
+pub use record::{Attestation, Pair, PeerCounters, Record, Tally};
 pub use transaction::{Action, FailureCode, Outcome, RejectionCode, SignedTransaction, Transaction};
 pub use verify::{Verified, VerifyError};
 pub use vertex::{Certificate, ShardHeader, SignedVertex, Vertex, VertexHead, VertexRef, Vote};

@@ -50,6 +50,20 @@ impl Pair {
     }
 }
 
+/// What another shard's usable record says about this shard's requests towards it: input of a block, copied into the
+/// pair leaves before anything else happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerCounters {
+    /// The other shard.
+    pub shard: ShardId,
+    /// The block of the record.
+    pub block: BlockIndex,
+    /// Own requests that it consumed.
+    pub consumed: Tally,
+    /// Of these, the ones it bounced.
+    pub bounced: Tally,
+}
+
 /// The result of a block with input. A block without input has none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 pub struct Record {
