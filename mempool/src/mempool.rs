@@ -1,11 +1,38 @@
-//! The sub-machine.
+//! The sub-machine: what clients submit, peers send and the order says, handed to its parts.
 
 use fresnel_types::{
-    Address, AuthorityIndex, BatchId, BatchRef, ClientId, Effect, Message, Order, Party, RejectionCode,
-    SignedTransaction, Timestamp, Verified, leaves::Account,
+    Address, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, Effect, LogEntry, Message, Order,
+    OrderEvent, Party, RejectionCode, Round, SignedTransaction, Timestamp, Verified, codec, leaves::Account,
+    limits::BATCH_BYTES_MAX,
 };
 
-use crate::Config;
+use crate::{
+    Config,
+    admission::{Admission, Horizon, Member},
+    fetch::{Fetch, Reason},
+    limits::{IDS_MAX, NAMED_DEPTHS, REQUEST_BATCHES_MAX, RETRY_AFTER},
+    own::{Open, OwnBatches},
+    store::{State, Store},
+};
+
+/// The batches of a worker.
+#[derive(Debug)]
+pub struct Mempool {
+    config: Config,
+    /// The same shard's workers at the other authorities.
+    peers: Vec<Party>,
+    admission: Admission,
+    open: Open,
+    own: OwnBatches,
+    store: Store,
+    fetch: Fetch,
+    /// The highest round known: of an own proposal, or where the last floor was set.
+    round: Round,
+    floor: Round,
+    /// As the last order said.
+    lag: u64,
+    counters: Counters,
+}
 
 /// What became of a submission.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,65 +62,391 @@ pub struct Counters {
     pub requested: u64,
 }
 
-/// The batches of a worker.
-#[derive(Debug)]
-pub struct Mempool {
-    config: Config,
-}
-
 impl Mempool {
     /// An empty one.
     pub fn new(config: Config) -> Self {
-        Self { config }
+        let committee = &config.rules.committee;
+        let authorities = committee.indices().filter(|authority| *authority != config.authority);
+        Self {
+            peers: authorities.map(|authority| Party::Worker(authority, config.shard)).collect(),
+            admission: Admission::default(),
+            open: Open::default(),
+            own: OwnBatches::new(config.authority, committee),
+            store: Store::new(
+                committee.size(),
+                config.batching.unnamed_bytes_per_author_max,
+                config.batching.retained_bytes,
+            ),
+            fetch: Fetch::new(config.authority, config.shard, committee.size()),
+            round: Round(0),
+            floor: Round(0),
+            lag: 0,
+            counters: Counters::default(),
+            config,
+        }
     }
+
     /// Takes a batch from the log. Entries come in the log's order, orders in between through [`Self::order`].
-    pub fn recover_batch(&mut self, _bytes: Vec<u8>) {}
-    /// A client's transactions.
+    ///
+    /// Own ones not ordered yet are outstanding again, acknowledged by nobody else. Of the others' it is not known
+    /// which a proposal had named, so all are kept as if one had.
+    pub fn recover_batch(&mut self, bytes: Vec<u8>) {
+        let id = BatchId::of(&bytes);
+        if self.store.contains(&id) {
+            return;
+        }
+        let batch: Batch = codec::decode(&bytes).expect("the log holds only batches that were read before");
+        let state = match self.fetch.arrived(&id) {
+            Some(Reason::Ordered) => State::Ordered,
+            _ if batch.author == self.config.authority => {
+                let members: Vec<_> = batch.transactions.iter().map(member).collect();
+                members.iter().for_each(|member| self.admission.add(member));
+                let name = BatchRef { id, count: members.len() as u32, bytes: bytes.len() as u32 };
+                self.own.seal(&self.config.rules.committee, None, name, members);
+                State::Own
+            }
+            _ => State::Named(self.named_until()),
+        };
+        self.store.insert(id, batch.author, bytes, state);
+    }
+
+    /// A client's transactions, judged by the last executed state that `account` reads and the time of the last
+    /// commit, 0 before the first.
     pub fn submit(
         &mut self,
-        _now: Timestamp,
-        _client: ClientId,
-        _transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
-        _commit_time: Timestamp,
-        _account: &dyn Fn(&Address) -> Option<Account>,
-        _effects: &mut Vec<Effect>,
+        now: Timestamp,
+        client: ClientId,
+        transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
+        commit_time: Timestamp,
+        account: &dyn Fn(&Address) -> Option<Account>,
+        effects: &mut Vec<Effect>,
     ) -> Submission {
-        Submission { results: vec![], retry_after: 0 }
+        let base = if commit_time == Timestamp(0) { now } else { commit_time };
+        let horizon =
+            Horizon { earliest: commit_time, latest: base.plus(self.config.rules.parameters.validity_max) };
+        let mut results = Vec::with_capacity(transactions.len());
+        for signed in transactions {
+            let admitted = signed.and_then(|signed| {
+                let signed = signed.into_inner();
+                let limits = &self.config.batching;
+                self.admission
+                    .admit(limits, horizon, client, &signed.transaction, account)
+                    .map(|member| (signed, member))
+            });
+            match admitted {
+                Ok((signed, member)) => {
+                    self.counters.admitted += 1;
+                    results.push(None);
+                    self.add(now, signed, member, effects);
+                }
+                Err(code) => {
+                    self.counters.rejected += 1;
+                    results.push(Some(code));
+                }
+            }
+        }
+        self.seal_if_idle(now, effects);
+        let full = |code: &Option<RejectionCode>| {
+            matches!(code, Some(RejectionCode::Overloaded | RejectionCode::Quota))
+        };
+        let retry_after = if results.iter().any(full) { RETRY_AFTER } else { 0 };
+        Submission { results, retry_after }
     }
+
+    fn add(&mut self, now: Timestamp, signed: SignedTransaction, member: Member, effects: &mut Vec<Effect>) {
+        let bytes_max = self.config.batching.batch_bytes_max.min(BATCH_BYTES_MAX);
+        if !self.open.fits(&signed, bytes_max) {
+            self.seal(now, effects);
+        }
+        self.open.push(now, signed, member);
+        if !self.open.fits(&signed, bytes_max) {
+            self.seal(now, effects);
+        }
+    }
+
+    fn seal_if_idle(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.own.is_empty() {
+            self.seal(now, effects);
+        }
+    }
+
+    fn seal(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.open.transactions.is_empty() {
+            return;
+        }
+        let Open { transactions, members, .. } = std::mem::take(&mut self.open);
+        let Config { authority, shard, .. } = self.config;
+        let (bytes, name) = Batch { author: authority, shard, transactions }.seal();
+        self.counters.sealed += 1;
+        effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
+        effects.push(send(Party::Beacon(authority), Message::Stored(vec![name.id])));
+        if !self.peers.is_empty() {
+            effects.push(Effect::Send { to: self.peers.clone(), message: Message::Batch(bytes.clone()) });
+        }
+        self.store.insert(name.id, authority, bytes, State::Own);
+        self.own.seal(&self.config.rules.committee, Some(now), name, members);
+    }
+
     /// `Batch`, `BatchStored`, `BatchRequest` of peers; `Require`, `Proposing` of the own beacon. Others are ignored.
-    pub fn handle(&mut self, _now: Timestamp, _from: Party, _message: Message, _effects: &mut Vec<Effect>) {}
-    /// Takes what an order says about batches; fetches ordered ones that are not here.
-    pub fn order(&mut self, _now: Timestamp, _order: &Order, _effects: &mut Vec<Effect>) {}
+    pub fn handle(&mut self, now: Timestamp, from: Party, message: Message, effects: &mut Vec<Effect>) {
+        match (from, message) {
+            (Party::Worker(authority, shard), message) if shard == self.config.shard => {
+                self.handle_peer(now, authority, message, effects);
+            }
+            (Party::Beacon(authority), Message::Proposing(round)) if authority == self.config.authority => {
+                self.round = self.round.max(round);
+                self.seal(now, effects);
+            }
+            (Party::Beacon(authority), Message::Require { author, batches })
+                if authority == self.config.authority =>
+            {
+                self.require(now, author, &batches, effects);
+            }
+            _ => {}
+        }
+    }
+
+    fn handle_peer(
+        &mut self,
+        now: Timestamp,
+        peer: AuthorityIndex,
+        message: Message,
+        effects: &mut Vec<Effect>,
+    ) {
+        if peer == self.config.authority || self.config.rules.committee.authority(peer).is_none() {
+            return;
+        }
+        match message {
+            Message::Batch(bytes) => self.take_batch(now, peer, bytes, effects),
+            Message::BatchStored(ids) => {
+                for id in ids {
+                    self.own.acknowledge(&self.config.rules.committee, now, peer, &id);
+                }
+            }
+            Message::BatchRequest(ids) => {
+                for id in ids.iter().take(REQUEST_BATCHES_MAX) {
+                    if let Some(bytes) = self.store.get(id) {
+                        let to = Party::Worker(peer, self.config.shard);
+                        effects.push(send(to, Message::Batch(bytes.to_vec())));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A batch is taken when it is wanted, whoever brings it, or when its author brings it and has room.
+    fn take_batch(
+        &mut self,
+        now: Timestamp,
+        peer: AuthorityIndex,
+        bytes: Vec<u8>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let id = BatchId::of(&bytes);
+        let Some(author) = batch_author(&bytes, self.config.shard.0)
+            .filter(|author| self.config.rules.committee.authority(*author).is_some())
+        else {
+            self.counters.refused += 1;
+            return;
+        };
+        let own = self.config.authority;
+        let fresh = !self.store.contains(&id);
+        if fresh {
+            let state = match self.fetch.arrived(&id) {
+                Some(Reason::Ordered) => State::Ordered,
+                Some(Reason::Named(until)) => State::Named(until),
+                None if author == peer && author != own && self.store.has_room(author, bytes.len()) => {
+                    State::Unnamed(self.round)
+                }
+                None => {
+                    self.counters.refused += 1;
+                    return;
+                }
+            };
+            self.counters.stored += 1;
+            effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
+            effects.push(send(Party::Beacon(own), Message::Stored(vec![id])));
+            self.store.insert(id, author, bytes, state);
+            self.ask(now, effects);
+        }
+        if author != own && (fresh || author == peer) {
+            let to = Party::Worker(author, self.config.shard);
+            effects.push(send(to, Message::BatchStored(vec![id])));
+        }
+    }
+
+    fn require(
+        &mut self,
+        now: Timestamp,
+        author: AuthorityIndex,
+        batches: &[BatchRef],
+        effects: &mut Vec<Effect>,
+    ) {
+        let until = self.named_until();
+        let (here, missing): (Vec<_>, Vec<_>) =
+            batches.iter().map(|batch| batch.id).partition(|id| self.store.named(id, until));
+        self.tell_stored(&here, effects);
+        for id in missing {
+            self.fetch.want(id, author, Reason::Named(until));
+        }
+        self.ask(now, effects);
+    }
+
+    fn named_until(&self) -> Round {
+        Round(self.round.0.saturating_add(NAMED_DEPTHS * self.config.rules.parameters.floor_depth))
+    }
+
+    fn tell_stored(&self, ids: &[BatchId], effects: &mut Vec<Effect>) {
+        for ids in ids.chunks(IDS_MAX) {
+            effects.push(send(Party::Beacon(self.config.authority), Message::Stored(ids.to_vec())));
+        }
+    }
+
+    fn ask(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        self.counters.requested += self.fetch.ask(now, effects);
+    }
+
+    /// Takes what an order says about batches: ordered own ones are done, void ones are offered again, ordered ones
+    /// that are not here are fetched, and what the floor left behind is dropped.
+    pub fn order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
+        for event in &order.events {
+            match event {
+                OrderEvent::Batch(ordered) => {
+                    let id = ordered.batch.id;
+                    for member in self.own.ordered(&id) {
+                        self.admission.release(&member);
+                    }
+                    if !self.store.ordered(&id) {
+                        self.fetch.want(id, ordered.author, Reason::Ordered);
+                    }
+                }
+                OrderEvent::Void(id) => self.own.void(id),
+                OrderEvent::Close(_) => {}
+            }
+        }
+        self.lag = order.lag;
+        let depth = self.config.rules.parameters.floor_depth;
+        self.round = self.round.max(Round(order.floor.0.saturating_add(depth)));
+        if order.floor > self.floor {
+            self.floor = order.floor;
+            self.store.raise_floor(order.floor);
+            self.fetch.raise_floor(order.floor);
+        }
+        self.ask(now, effects);
+        self.seal_if_idle(now, effects);
+    }
+
     /// The batch was executed: from now on it is kept for peers only.
-    pub fn executed(&mut self, _batch: &BatchId) {}
+    pub fn executed(&mut self, batch: &BatchId) {
+        self.store.executed(batch);
+    }
+
     /// The bytes of a batch, if they are here.
-    pub fn batch(&self, _id: &BatchId) -> Option<&[u8]> {
-        None
+    pub fn batch(&self, id: &BatchId) -> Option<&[u8]> {
+        self.store.get(id)
     }
-    /// Fetches an ordered batch that is not here; idempotent.
-    pub fn want(&mut self, _now: Timestamp, _author: AuthorityIndex, _batch: BatchRef, _effects: &mut Vec<Effect>) {}
-    /// Own batches newly acknowledged by a quorum, in seal order.
+
+    /// Fetches an ordered batch that is not here; idempotent. [`Self::order`] has done so for every batch it saw.
+    pub fn want(
+        &mut self,
+        now: Timestamp,
+        author: AuthorityIndex,
+        batch: BatchRef,
+        effects: &mut Vec<Effect>,
+    ) {
+        if !self.store.ordered(&batch.id) {
+            self.fetch.want(batch.id, author, Reason::Ordered);
+            self.ask(now, effects);
+        }
+    }
+
+    /// Own batches to be offered now, in seal order: newly acknowledged by a quorum, or named in vain. None while the
+    /// shard's certification lags: they would be void.
     pub fn take_offers(&mut self) -> Vec<BatchRef> {
-        vec![]
+        if self.lag >= self.config.rules.parameters.lag_max / 2 { vec![] } else { self.own.take_offers() }
     }
-    /// Own batches taken as offers and not effectively ordered.
+
+    /// Own batches that were taken as offers and are not effectively ordered: a beacon that restarted needs them again.
     pub fn outstanding(&self) -> Vec<BatchRef> {
-        vec![]
+        self.own.outstanding()
     }
-    /// A link was established (again).
-    pub fn connected(&mut self, _now: Timestamp, _party: Party, _effects: &mut Vec<Effect>) {}
+
+    /// A link was established (again): what the party was told before may be lost.
+    pub fn connected(&mut self, now: Timestamp, party: Party, effects: &mut Vec<Effect>) {
+        match party {
+            Party::Beacon(authority) if authority == self.config.authority => {
+                let unordered: Vec<_> = self.store.unordered().collect();
+                self.tell_stored(&unordered, effects);
+            }
+            Party::Worker(authority, shard)
+                if shard == self.config.shard && self.peers.contains(&Party::Worker(authority, shard)) =>
+            {
+                let again = self.own.connected(now, authority);
+                self.send_again(authority, &again, effects);
+            }
+            _ => {}
+        }
+    }
+
+    fn send_again(&mut self, peer: AuthorityIndex, batches: &[BatchId], effects: &mut Vec<Effect>) {
+        for id in batches {
+            let bytes = self.store.get(id).expect("own unordered batches are never dropped");
+            let to = Party::Worker(peer, self.config.shard);
+            effects.push(send(to, Message::Batch(bytes.to_vec())));
+            self.counters.resent += 1;
+        }
+    }
+
     /// Does what is due.
-    pub fn tick(&mut self, _now: Timestamp, _effects: &mut Vec<Effect>) {}
+    pub fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if self.seal_deadline().is_some_and(|deadline| deadline <= now) {
+            self.seal(now, effects);
+        }
+        for (peer, batches) in self.own.due(now) {
+            self.send_again(peer, &batches, effects);
+        }
+        self.ask(now, effects);
+    }
+
     /// When [`Self::tick`] must be called.
     pub fn deadline(&self) -> Option<Timestamp> {
-        None
+        let deadlines = [self.seal_deadline(), self.own.deadline(), self.fetch.deadline()];
+        deadlines.into_iter().flatten().min()
     }
+
+    fn seal_deadline(&self) -> Option<Timestamp> {
+        let open = !self.open.transactions.is_empty();
+        open.then(|| self.open.since.plus(self.config.batching.delay_max))
+    }
+
     /// Transactions admitted here and not ordered.
     pub fn pending(&self) -> u64 {
-        self.config.batching.pending_max as u64
+        self.admission.pending() as u64
     }
+
     /// What happened since the start.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
     }
+}
+
+fn member(signed: &SignedTransaction) -> Member {
+    let transaction = &signed.transaction;
+    Member {
+        id: transaction.id(),
+        sender: transaction.sender.address(),
+        client: None,
+        fee: transaction.fee.0,
+    }
+}
+
+/// The author of a batch of the shard. Its head alone is read: the rest was checked with the signatures.
+fn batch_author(bytes: &[u8], shard: u16) -> Option<AuthorityIndex> {
+    let head: (AuthorityIndex, u16) = codec::decode(bytes.get(..4)?).ok()?;
+    (head.1 == shard).then_some(head.0)
+}
+
+fn send(to: Party, message: Message) -> Effect {
+    Effect::Send { to: vec![to], message }
 }
