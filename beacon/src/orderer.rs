@@ -1,13 +1,32 @@
-//! From the DAG to commits and orders: composes the rule with the ledger.
+//! From the DAG to commits and to what they mean: composes the rule with the ledger.
+//!
+//! When the rule gives an anchor, the commit is made of it so:
+//!
+//! * it orders every vertex above the floor that is not ordered yet and that the anchor reaches by parents and weak
+//!   links, sorted by (round, [slot](crate::schedule)); the anchor is the only one of its round and comes last;
+//! * its time is the lower stake-weighted median of the times of the anchor's parents (of the anchor itself in round 1),
+//!   never before the last commit's;
+//! * its floor is `floor_depth` rounds below the anchor, never lower than before.
+//!
+//! Nothing but the anchor's history above the last commit's floor enters. Every replica that has the anchor has that
+//! history, in its DAG or with the commit, so one that decides and one that replays end in the same state.
 
-use std::sync::Arc;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, Commit, CommitDigest, CommitIndex, CommitVote, Order, Round, SignedVertex, Timestamp,
-    VertexRef, verify::Rules,
+    AuthorityIndex, AuthoritySet, Commit, CommitDigest, CommitIndex, CommitVote, Order, Round, SignedVertex,
+    Timestamp, VertexHead, VertexRef, hash::Root, limits::COMMITS_PER_CHECKPOINT, verify::Rules,
 };
 
-use crate::dag::Dag;
+pub use crate::ledger::Counters;
+use crate::{
+    dag::{Dag, Place, Places},
+    ledger::{Ledger, LedgerState},
+    rule, schedule,
+};
 
 /// A commit with everything that follows from it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +39,7 @@ pub struct Committed {
     pub orders: Vec<Order>,
 }
 
-/// Why a commit decided elsewhere is not the next one.
+/// Why a commit decided elsewhere is not taken over.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReplayError {
     /// It does not follow the last commit.
@@ -31,118 +50,298 @@ pub enum ReplayError {
         /// The given one.
         given: CommitIndex,
     },
-    /// It follows another commit of the same index.
+    /// It follows another order than ours.
     #[error("commit {0} follows another order than ours")]
     Previous(CommitIndex),
     /// The vertices that came with it are not those that it names.
     #[error("commit {0} came with other vertices than it names")]
     Vertices(CommitIndex),
-    /// It leaves out something that its vertices name.
+    /// One of its vertices names something that is neither with it nor present.
     #[error("commit {0} lacks {1:?}")]
     Missing(CommitIndex, VertexRef),
-    /// Another vertex is certified here in the same place.
-    #[error("commit {0} orders {1:?} where another vertex is certified here")]
+    /// Another vertex is certified here in the same place: more than f authorities are faulty.
+    #[error("commit {0} orders {1:?}, but another vertex of that slot is certified here")]
     Conflict(CommitIndex, VertexRef),
     /// Its vertices give another commit.
     #[error("commit {0} is not what its vertices give")]
     Different(CommitIndex),
 }
 
-/// What the order counted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Commits, decided here or elsewhere.
-    pub commits: u64,
-    /// Anchors committed by f + 1 children.
-    pub direct: u64,
-    /// Anchors committed because a later one reaches them.
-    pub indirect: u64,
-    /// Slots of instances that were passed without a commit.
-    pub skipped: u64,
-    /// Batches named in vain because their shard's certification lagged.
-    pub void_batches: u64,
-    /// Batches named again after they were ordered.
-    pub repeated_batches: u64,
-    /// Blocks closed.
-    pub blocks: u64,
-    /// Attestations that contradict an earlier one of the same author.
-    pub equivocating_attestations: u64,
-}
-
 /// The order as far as it is decided.
 #[derive(Clone, Debug)]
 pub struct Orderer {
     rules: Arc<Rules>,
+    ledger: Ledger,
+    digest: CommitDigest,
+    commit_vote: CommitVote,
+    /// The demoted of the present instance.
+    demoted: AuthoritySet,
+}
+
+/// A commit but for its state hash, with the authors of its anchor's parents.
+struct Draft {
+    commit: Commit,
+    parents: AuthoritySet,
 }
 
 impl Orderer {
     /// The order before the first commit.
     pub fn new(rules: Arc<Rules>) -> Self {
-        Self { rules }
+        Self {
+            ledger: Ledger::new(Arc::clone(&rules)),
+            rules,
+            digest: CommitDigest::default(),
+            commit_vote: CommitVote::default(),
+            demoted: AuthoritySet::default(),
+        }
     }
 
     /// All commits that can be decided now. Raises the floor of `dag` after each.
     pub fn advance(&mut self, dag: &mut Dag) -> Vec<Committed> {
-        let _ = (&self.rules, dag);
-        vec![]
+        let mut commits = vec![];
+        while let Some(decision) = rule::decide(&self.rules, dag, &self.demoted, self.pointer()) {
+            let counters = &mut self.ledger.counters;
+            *(if decision.direct { &mut counters.direct } else { &mut counters.indirect }) += 1;
+            let draft = self.draft(decision.anchor, |(round, author)| {
+                let vertex = dag.get(round, author)?;
+                Some((dag.reference(round, author)?, &vertex.vertex.head))
+            });
+            let present = |vertex: &VertexRef| {
+                Arc::clone(dag.get(vertex.round, vertex.author).expect("the draft found it"))
+            };
+            let vertices = draft.commit.vertices.iter().map(present).collect();
+            let committed = self.apply(draft, vertices);
+            self.settle(dag, &committed.commit);
+            commits.push(committed);
+        }
+        commits
     }
 
-    /// Applies a commit that was decided elsewhere.
+    /// Applies a commit that was decided elsewhere, and inserts its vertices into `dag` if they are absent: an own commit
+    /// from the log, or one that a quorum's commit votes cover. Whether the anchor has its f + 1 children is therefore
+    /// not asked; everything else is computed again and compared.
     ///
     /// # Errors
-    /// When it is not the next commit; nothing changed then.
+    /// When it is not the next commit. Nothing changed then.
     pub fn replay(
         &mut self,
         dag: &mut Dag,
         commit: &Commit,
         vertices: Vec<Arc<SignedVertex>>,
     ) -> Result<Committed, ReplayError> {
-        let _ = (dag, vertices);
-        Err(ReplayError::Different(commit.index))
+        let draft = self.redraft(dag, commit, &vertices)?;
+        let before = is_checkpoint(commit.index).then(|| self.clone());
+        let committed = self.apply(draft, vertices);
+        if committed.commit != *commit {
+            *self = before
+                .expect("only the state hash is not compared before, and it is zero but at checkpoints");
+            return Err(ReplayError::Different(commit.index));
+        }
+        for vertex in &committed.vertices {
+            dag.insert(Arc::clone(vertex));
+        }
+        self.settle(dag, commit);
+        Ok(committed)
     }
 
     /// The last commit with its digest and time.
     pub fn last(&self) -> (CommitIndex, CommitDigest, Timestamp) {
-        (CommitIndex(0), CommitDigest::default(), Timestamp(0))
+        (self.state().commit, self.digest, self.state().time)
     }
 
     /// The floor after the last commit.
     pub fn floor(&self) -> Round {
-        Round(0)
+        self.state().floor
     }
 
     /// The round of the last commit's anchor.
     pub fn last_anchor_round(&self) -> Round {
-        Round(0)
+        self.state().anchor
     }
 
     /// The highest checkpoint reached.
     pub fn commit_vote(&self) -> CommitVote {
-        CommitVote::default()
+        self.commit_vote
     }
 
     /// Whose vertex of `round` is the anchor candidate under the present schedule; none for rounds already decided.
-    pub fn candidate(&self, _round: Round) -> Option<AuthorityIndex> {
-        None
+    pub fn candidate(&self, round: Round) -> Option<AuthorityIndex> {
+        (round >= self.pointer()).then(|| schedule::candidate(&self.rules, &self.demoted, round))
     }
 
     /// Whether a commit ordered this vertex; meaningful above the floor.
-    pub fn is_ordered(&self, _reference: &VertexRef) -> bool {
-        false
+    pub fn is_ordered(&self, reference: &VertexRef) -> bool {
+        self.state().is_ordered((reference.round, reference.author))
     }
 
     /// Whether the open block has a batch of any shard.
     pub fn open_block_has_input(&self) -> bool {
-        false
+        self.state().blocks.has_input()
     }
 
-    /// Whether a block closed since a record was last certified.
+    /// Whether a block closed since a record was last certified. Until one does, the certification helps nobody.
     pub fn closed_since_certified(&self) -> bool {
-        true
+        self.state().blocks.closed_since_certified()
     }
 
     /// What it counted.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.ledger.counters.clone()
     }
+
+    /// What the next commits depend on: what a checkpoint of the beacon holds.
+    pub fn state(&self) -> &LedgerState {
+        self.ledger.state()
+    }
+
+    /// Where the present instance starts.
+    fn pointer(&self) -> Round {
+        self.state().anchor.next()
+    }
+
+    /// The commit that `anchor` makes. `find` gives the vertices of its history; all of it is there.
+    fn draft<'a>(&self, anchor: Place, find: impl Fn(Place) -> Option<(VertexRef, &'a VertexHead)>) -> Draft {
+        let found =
+            |place| find(place).expect("a vertex is present with everything it names above the floor");
+        let state = self.state();
+        let mut history = Places::between(state.floor.next(), anchor.0);
+        history.insert(anchor);
+        for round in (state.floor.0 + 1..=anchor.0.0).rev().map(Round) {
+            for author in history.layer(round).iter() {
+                for link in found((round, author)).1.links() {
+                    if !state.is_ordered((link.round, link.author)) {
+                        history.insert((link.round, link.author));
+                    }
+                }
+            }
+        }
+        let mut vertices = vec![];
+        for round in (state.floor.0 + 1..=anchor.0.0).map(Round) {
+            let authors = history.layer(round);
+            if !authors.is_empty() {
+                let slots = schedule::slots(&self.rules, round).into_iter();
+                vertices.extend(
+                    slots.filter(|&author| authors.contains(author)).map(|author| found((round, author)).0),
+                );
+            }
+        }
+        let (anchor, head) = found(anchor);
+        let parents = head.parents.iter().map(|parent| parent.author).collect();
+        let times = if anchor.round == Round(1) {
+            vec![(head.time, 1)]
+        } else {
+            let time = |parent: &VertexRef| found((parent.round, parent.author)).1.time;
+            let stake = |parent: &VertexRef| self.rules.committee.stake_of(parent.author);
+            head.parents.iter().map(|parent| (time(parent), stake(parent))).collect()
+        };
+        let depth = self.rules.parameters.floor_depth;
+        let commit = Commit {
+            index: state.commit.next(),
+            previous: self.digest,
+            anchor,
+            time: lower_median(times).max(state.time),
+            floor: Round(anchor.round.0.saturating_sub(depth)).max(state.floor),
+            vertices,
+            state: Root::default(),
+        };
+        Draft { commit, parents }
+    }
+
+    /// What `commit` must be but for its state hash, given its vertices and `dag`.
+    fn redraft(
+        &self,
+        dag: &Dag,
+        commit: &Commit,
+        vertices: &[Arc<SignedVertex>],
+    ) -> Result<Draft, ReplayError> {
+        let (index, state) = (commit.index, self.state());
+        if index != state.commit.next() {
+            return Err(ReplayError::NotNext { last: state.commit, given: index });
+        }
+        if commit.previous != self.digest {
+            return Err(ReplayError::Previous(index));
+        }
+        let named = vertices.iter().map(|vertex| vertex.vertex.head.reference());
+        if !named.eq(commit.vertices.iter().copied()) || commit.vertices.last() != Some(&commit.anchor) {
+            return Err(ReplayError::Vertices(index));
+        }
+        let given: BTreeMap<Place, (VertexRef, &VertexHead)> = commit
+            .vertices
+            .iter()
+            .zip(vertices)
+            .map(|(reference, vertex)| {
+                ((reference.round, reference.author), (*reference, &vertex.vertex.head))
+            })
+            .collect();
+        for (place, (reference, head)) in &given {
+            if dag.reference(place.0, place.1).is_some_and(|present| present != *reference) {
+                return Err(ReplayError::Conflict(index, *reference));
+            }
+            let known = |link: &VertexRef| {
+                given.get(&(link.round, link.author)).is_some_and(|(reference, _)| reference == link)
+                    || dag.contains(link)
+            };
+            if let Some(missing) = head.links().find(|link| link.round > state.floor && !known(link)) {
+                return Err(ReplayError::Missing(index, *missing));
+            }
+        }
+        let anchor = (commit.anchor.round, commit.anchor.author);
+        if !rule::may_decide(&self.rules, &self.demoted, self.pointer(), anchor) {
+            return Err(ReplayError::Different(index));
+        }
+        let draft = self.draft(anchor, |place| {
+            let present = || {
+                let vertex = dag.get(place.0, place.1)?;
+                Some((dag.reference(place.0, place.1)?, &vertex.vertex.head))
+            };
+            given.get(&place).copied().or_else(present)
+        });
+        let state = if is_checkpoint(index) { commit.state } else { Root::default() };
+        if *commit != (Commit { state, ..draft.commit.clone() }) {
+            return Err(ReplayError::Different(index));
+        }
+        Ok(draft)
+    }
+
+    /// Lets the ledger take a commit and completes it.
+    fn apply(&mut self, draft: Draft, vertices: Vec<Arc<SignedVertex>>) -> Committed {
+        let Draft { mut commit, parents } = draft;
+        self.ledger.counters.skipped += rule::skipped(&self.rules, self.pointer(), commit.anchor.round);
+        let orders = self.ledger.apply(&commit, &vertices, parents);
+        if is_checkpoint(commit.index) {
+            commit.state = self.state().digest();
+        }
+        self.digest = commit.digest();
+        if is_checkpoint(commit.index) {
+            self.commit_vote = CommitVote { index: commit.index, digest: self.digest };
+        }
+        self.demoted = self.state().reputation.demoted(&self.rules.committee);
+        Committed { commit, vertices, orders }
+    }
+
+    /// Tells the DAG of a commit.
+    fn settle(&self, dag: &mut Dag, commit: &Commit) {
+        for vertex in &commit.vertices {
+            dag.mark_ordered(vertex.round, vertex.author);
+        }
+        dag.set_floor(commit.floor);
+    }
+}
+
+fn is_checkpoint(index: CommitIndex) -> bool {
+    index.0.is_multiple_of(COMMITS_PER_CHECKPOINT)
+}
+
+/// The least time such that the times up to it have at least half of the stake.
+fn lower_median(mut times: Vec<(Timestamp, u64)>) -> Timestamp {
+    times.sort_unstable();
+    let half = times.iter().map(|(_, stake)| stake).sum::<u64>().div_ceil(2);
+    let mut sum = 0;
+    for (time, stake) in times {
+        sum += stake;
+        if sum >= half {
+            return time;
+        }
+    }
+    unreachable!("an anchor names a quorum of parents")
 }
