@@ -5,6 +5,17 @@
 pub mod dag;
 pub mod ledger;
 pub mod machine;
+pub mod limits;
+pub mod counters;
+mod streams;
+mod slots;
+mod proposals;
+mod pending;
+mod history;
+mod generations;
+mod fetch;
+mod catch_up;
+mod availability;
 pub mod orderer;
 pub mod rule;
 #[cfg(test)]
@@ -12,5 +23,6 @@ mod scenario;
 pub mod schedule;
 pub mod pacing;
 
-pub use machine::{Beacon, Config, Counters, RecoveryError};
+pub use counters::Counters;
+pub use machine::{Beacon, Config, Evidence, RecoveryError};
 pub use pacing::Pacing;

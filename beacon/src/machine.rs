@@ -1,17 +1,49 @@
 //! The beacon as its driver sees it: one machine that composes the sub-machines beside it.
+//!
+//! What it does is in the modules below, each a step of the same loop: `voting` takes proposals and votes, `settling`
+//! moves what is certified into the DAG and takes commits out of it, `proposing` makes own vertices, `healing` says
+//! things again and fills gaps, `recovery` starts from a log.
 
-use std::sync::Arc;
+mod healing;
+mod proposing;
+mod recovery;
+mod settling;
+#[cfg(test)]
+mod tests;
+mod voting;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, LogEntry, Machine, Timestamp, VertexRef,
-    status::BeaconStatus, verify::Rules,
+    AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, Machine, Message, Party, Round,
+    SignedVertex, Timestamp, VertexHead, VertexRef,
+    status::{Answer, BeaconStatus, Query},
+    verify::Rules,
 };
 
-use crate::pacing::Pacing;
+pub use self::recovery::RecoveryError;
+use crate::{
+    availability::Availability,
+    catch_up::{CatchUp, Last},
+    counters::Counters,
+    dag::Dag,
+    fetch::Fetch,
+    history::History,
+    limits::{CERTIFIED_ROUNDS_AHEAD, EVIDENCE_RETAINED, ROUNDS_AHEAD},
+    orderer::Orderer,
+    pacing::{Pacer, Pacing},
+    pending::Pending,
+    proposals::Proposals,
+    slots::{Added, Slots},
+    streams::Streams,
+};
 
 /// What a beacon is started with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Whose beacon it is.
     pub authority: AuthorityIndex,
@@ -23,97 +55,264 @@ pub struct Config {
     pub pacing: Pacing,
 }
 
-/// Why a log restores no beacon.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RecoveryError {
-    /// The log holds an entry that no beacon writes.
-    #[error("the log holds an entry of a worker")]
-    Foreign,
-    /// A commit names a vertex that is not in the log before it.
-    #[error("commit {0} orders a vertex that the log does not hold: {1:?}")]
-    MissingVertex(CommitIndex, VertexRef),
-    /// A commit is not what the order makes of its vertices.
-    #[error("commit {0} of the log is not what its vertices give: {1}")]
-    Replay(CommitIndex, String),
-    /// Two own vertices or two own votes for one slot: the log is not this beacon's own.
-    #[error("the log holds two own signatures for one slot: {0:?}")]
-    Equivocation(VertexRef),
-}
-
-/// What a beacon counted since it was opened.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Own vertices made.
-    pub proposed: u64,
-    /// Own votes given, those for own vertices included.
-    pub voted: u64,
-    /// Certificates assembled or received.
-    pub certified: u64,
-    /// Commits made by the rule.
-    pub committed: u64,
-    /// Commits taken over from ranges.
-    pub replayed: u64,
-    /// Vertices ordered.
-    pub ordered_vertices: u64,
-    /// Batches of own workers proposed again because their vertex fell below the floor.
-    pub returned_batches: u64,
-    /// Rounds of re-sending because nothing moved.
-    pub resends: u64,
-    /// Requests for vertices sent.
-    pub fetches: u64,
-    /// Requests for commits sent.
-    pub commit_requests: u64,
-    /// Slots for which two signed vertices were seen.
-    pub equivocations: u64,
-    /// Slots for which quorums voted for two vertices: more than f authorities are faulty.
-    pub conflicting_certificates: u64,
-    /// Messages dropped because they were out of bounds or no use.
-    pub dropped: u64,
-}
-
 /// The beacon of one authority.
 #[derive(Debug)]
 pub struct Beacon {
-    config: Config,
+    me: AuthorityIndex,
+    rules: Arc<Rules>,
+    key: SigningKey,
+    /// The beacons of all other authorities.
+    others: Vec<Party>,
+    dag: Dag,
+    orderer: Orderer,
+    slots: Slots,
+    /// Certified vertices that are held and not in the DAG, each with the link last found missing.
+    waiting: BTreeMap<VertexRef, Option<VertexRef>>,
+    proposals: Proposals,
+    availability: Availability,
+    pending: Pending,
+    pacer: Pacer,
+    fetch: Fetch,
+    streams: Streams,
+    history: History,
+    catch_up: CatchUp,
+    own: Own,
+    /// Vertices in the DAG that ask for something and are not ordered.
+    lively: BTreeSet<VertexRef>,
+    /// The highest round of which a proposal that asks for something was seen.
+    urgent: Round,
+    /// Per author: the highest round it is known to have reached.
+    announced: Vec<Round>,
+    stall: Stall,
+    evidence: Vec<Evidence>,
+    counters: Counters,
+}
+
+/// Two vertices that one author signed for one slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// The one seen first.
+    pub first: Arc<SignedVertex>,
+    /// The other.
+    pub second: Arc<SignedVertex>,
+}
+
+/// The own part of the DAG.
+#[derive(Debug, Default)]
+struct Own {
+    /// The round of the last own vertex: there is never another one at or below it.
+    round: Round,
+    /// The time of the last own vertex.
+    time: Timestamp,
+    /// Own vertices that are not in the DAG yet.
+    open: BTreeMap<Round, Open>,
+    /// The last own vertex in the DAG.
+    inserted: Option<VertexRef>,
+}
+
+/// An own vertex that waits for votes.
+#[derive(Debug)]
+struct Open {
+    reference: VertexRef,
+    /// When to propose it again to those whose votes are missing.
+    again: Timestamp,
+    wait: u64,
+}
+
+/// When to tell everybody where we are because nothing moves.
+#[derive(Debug)]
+struct Stall {
+    /// The highest round in the DAG and the last commit, as of `since`.
+    seen: (Round, CommitIndex),
+    since: Timestamp,
+    again: Timestamp,
+    wait: u64,
 }
 
 impl Beacon {
-    /// A beacon that goes on where `log` ends; an empty log is a fresh start.
-    ///
-    /// # Errors
-    /// When the log is not one that this beacon wrote.
-    pub fn open(config: Config, log: Vec<LogEntry>, now: Timestamp) -> Result<Self, RecoveryError> {
-        let _ = (log, now);
-        Ok(Self { config })
-    }
-
     /// Where it is.
     pub fn status(&self) -> BeaconStatus {
-        let _ = &self.config;
-        BeaconStatus {
-            round: fresnel_types::Round(0),
-            commit: CommitIndex(0),
-            digest: CommitDigest::default(),
-            floor: fresnel_types::Round(0),
-        }
+        let (commit, digest, _) = self.orderer.last();
+        BeaconStatus { round: self.own.round, commit, digest, floor: self.orderer.floor() }
     }
 
     /// Index and digest of the commits from an index on, ascending, as far as they are remembered.
     pub fn commit_digests(&self, from: CommitIndex) -> Vec<(CommitIndex, CommitDigest)> {
-        let _ = from;
-        vec![]
+        self.history.digests(from).collect()
     }
 
     /// What it counted.
     pub fn counters(&self) -> Counters {
-        Counters::default()
+        self.counters
+    }
+
+    /// What its order counted.
+    pub fn order_counters(&self) -> crate::orderer::Counters {
+        self.orderer.counters()
+    }
+
+    /// Proofs of equivocation, the first ones seen.
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
+    fn blank(config: Config, now: Timestamp) -> Self {
+        let Config { authority, rules, key, pacing } = config;
+        let size = rules.committee.size();
+        Self {
+            me: authority,
+            others: rules.committee.indices().filter(|a| *a != authority).map(Party::Beacon).collect(),
+            dag: Dag::new(&rules),
+            orderer: Orderer::new(Arc::clone(&rules)),
+            slots: Slots::default(),
+            waiting: BTreeMap::new(),
+            proposals: Proposals::default(),
+            availability: Availability::new(rules.shards),
+            pending: Pending::new(authority, rules.shards),
+            fetch: Fetch::new(pacing.resend_min, pacing.resend_max),
+            streams: Streams::new(rules.shards, pacing.resend_max),
+            history: History::default(),
+            catch_up: CatchUp::new(authority, size),
+            own: Own::default(),
+            lively: BTreeSet::new(),
+            urgent: Round(0),
+            announced: vec![Round(0); size],
+            stall: Stall {
+                seen: (Round(0), CommitIndex(0)),
+                since: now,
+                again: now.plus(pacing.resend_min),
+                wait: pacing.resend_min,
+            },
+            evidence: vec![],
+            counters: Counters::default(),
+            pacer: Pacer::new(pacing, rules.parameters.wait_max, size, now),
+            rules,
+            key,
+        }
+    }
+
+    fn last(&self) -> Last {
+        let (index, digest, _) = self.orderer.last();
+        Last { index, digest }
+    }
+
+    /// Rounds of which proposals and votes are taken.
+    fn is_in_window(&self, round: Round) -> bool {
+        round > self.dag.floor() && round.0 <= self.dag.top().0 + ROUNDS_AHEAD
+    }
+
+    /// Rounds of which certified vertices are taken.
+    fn is_in_certified_window(&self, round: Round) -> bool {
+        round > self.dag.floor() && round.0 <= self.dag.top().0 + CERTIFIED_ROUNDS_AHEAD
+    }
+
+    /// Learns from a signed head whatever becomes of its vertex: how far its author is.
+    fn note_head(&mut self, head: &VertexHead) {
+        let announced = &mut self.announced[head.author.index()];
+        *announced = head.round.max(*announced);
+        let last = self.last();
+        self.catch_up.claim(head.author, head.commit_vote, last);
+    }
+
+    /// Keeps a signed vertex, and the evidence if it is the second of its slot.
+    fn keep(&mut self, reference: &VertexRef, vertex: &Arc<SignedVertex>) {
+        if let Added::Equivocation(first) = self.slots.add(reference, Arc::clone(vertex)) {
+            self.counters.equivocations += 1;
+            if self.evidence.len() < EVIDENCE_RETAINED {
+                self.evidence.push(Evidence { first, second: Arc::clone(vertex) });
+            }
+        }
+    }
+
+    fn message(&mut self, now: Timestamp, from: Party, message: Message, out: &mut Vec<Effect>) {
+        if !message.may_pass(from, Party::Beacon(self.me)) {
+            self.counters.dropped += 1;
+            return;
+        }
+        match (from, message) {
+            (Party::Client(_), Message::Query { request, query }) => {
+                let message = Message::Answer { request, answer: self.answer(query) };
+                out.push(Effect::Send { to: vec![from], message });
+            }
+            (Party::Worker(_, shard), message) if self.rules.shards.contains(shard) => match message {
+                Message::Offer(offer) => self.pending.offer(offer),
+                Message::Stored(batches) => self.availability.stored(shard, batches),
+                Message::OrderRequest(next) => {
+                    let kept = self.streams.request(shard, next);
+                    self.counters.orders_gone += u64::from(!kept);
+                }
+                Message::OrderStored(commit) => self.streams.stored(shard, commit),
+                _ => self.counters.dropped += 1,
+            },
+            (Party::Beacon(peer), message) if self.rules.committee.authority(peer).is_some() => match message {
+                Message::Proposal(vertex) => self.proposal(now, peer, vertex, out),
+                Message::Votes(votes) => self.votes(now, &votes, out),
+                Message::Certificates(certificates) => self.certificates(now, certificates),
+                Message::VertexRequest(references) => self.answer_request(peer, &references, out),
+                Message::Vertices(vertices) => self.vertices(now, peer, vertices, out),
+                Message::Status(status) => self.peer_status(peer, &status, out),
+                Message::CommitRequest(from) => {
+                    if let Some(message) = self.history.range(from) {
+                        out.push(Effect::Send { to: vec![Party::Beacon(peer)], message });
+                    }
+                }
+                Message::CommitRange(range) => {
+                    let last = self.last();
+                    self.catch_up.receive(peer, range, last);
+                }
+                _ => self.counters.dropped += 1,
+            },
+            _ => self.counters.dropped += 1,
+        }
+    }
+
+    fn answer(&self, query: Query) -> Answer {
+        match query {
+            Query::Commits(from) => Answer::Commits(self.history.digests_for_answer(from)),
+            Query::Status => Answer::Beacon(self.status()),
+            Query::Account(_) | Query::Transaction(_) | Query::Records(_) => Answer::Unsupported,
+        }
+    }
+
+    fn send_to_others(&self, message: Message, out: &mut Vec<Effect>) {
+        if !self.others.is_empty() {
+            out.push(Effect::Send { to: self.others.clone(), message });
+        }
+    }
+
+    fn flush_orders(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
+        for order in self.streams.due(now) {
+            let to = vec![Party::Worker(self.me, order.shard)];
+            out.push(Effect::Send { to, message: Message::Order(order) });
+        }
     }
 }
 
 impl Machine for Beacon {
-    fn handle(&mut self, _now: Timestamp, _input: Input, _effects: &mut Vec<Effect>) {}
+    fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Message { from, message } => self.message(now, from, message.into_inner(), effects),
+            Input::Connected(Party::Beacon(peer)) => self.greet(peer, effects),
+            // A worker says by itself what it wants; clients are only answered.
+            Input::Tick | Input::Connected(_) | Input::Disconnected(_) | Input::Submit { .. } => {}
+        }
+        self.settle(now, effects);
+        if self.propose(now, effects) {
+            self.settle(now, effects);
+        }
+        self.heal(now, effects);
+        self.flush_orders(now, effects);
+    }
 
     fn deadline(&self) -> Option<Timestamp> {
-        None
+        let deadlines = [
+            self.due(),
+            self.proposals.deadline(),
+            self.fetch.deadline(),
+            self.healing_deadline(),
+            self.catch_up.deadline(),
+            self.streams.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 }

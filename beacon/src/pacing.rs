@@ -1,9 +1,15 @@
 //! When the next own vertex is due.
 
+use std::collections::VecDeque;
+
+use fresnel_types::{AuthorityIndex, Round, Timestamp};
+
+use crate::limits::EAGER_ROUNDS;
+
 /// Local timing, in microseconds. No other beacon depends on it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pacing {
-    /// Least time between two own vertices under load.
+    /// Least time between two own vertices under load; at least 1.
     pub interval_min: u64,
     /// Time between two own vertices when there is nothing to order.
     pub heartbeat: u64,
@@ -24,5 +30,179 @@ impl Default for Pacing {
             resend_min: 20_000,
             resend_max: 1_000_000,
         }
+    }
+}
+
+/// Decides when to propose, from what was measured of earlier rounds.
+#[derive(Debug)]
+pub(crate) struct Pacer {
+    pacing: Pacing,
+    wait_max: u64,
+    /// When the last own vertex was made, by the own clock.
+    last_own: Option<Timestamp>,
+    /// The highest round of which a quorum is in the DAG, and since when.
+    quorum: Round,
+    quorum_at: Timestamp,
+    /// From an own vertex to a quorum of its round.
+    to_quorum: Samples,
+    /// From an own vertex to its certificate.
+    to_certificate: Samples,
+    /// Per author: in how many of its last turns as candidate it was missing, up to two.
+    missed: Vec<u8>,
+}
+
+/// What else the decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Situation {
+    /// Whether there is a reason to hurry; otherwise heartbeats.
+    pub(crate) load: bool,
+    /// The candidate anchor of the quorum's round, when its vertex is missing.
+    pub(crate) missing_candidate: Option<AuthorityIndex>,
+    /// Rounds past the last commit's anchor.
+    pub(crate) uncommitted: u64,
+}
+
+impl Pacer {
+    pub(crate) fn new(pacing: Pacing, wait_max: u64, authorities: usize, now: Timestamp) -> Self {
+        Self {
+            pacing,
+            wait_max,
+            last_own: None,
+            quorum: Round(0),
+            quorum_at: now,
+            to_quorum: Samples::default(),
+            to_certificate: Samples::default(),
+            missed: vec![0; authorities],
+        }
+    }
+
+    /// The highest round of which a quorum is there.
+    pub(crate) fn quorum(&self) -> Round {
+        self.quorum
+    }
+
+    /// A quorum of a higher round is there; `own` is the round of the last own vertex.
+    pub(crate) fn reached(&mut self, round: Round, own: Round, now: Timestamp) {
+        if let Some(since) = self.last_own.filter(|_| own == round) {
+            self.to_quorum.add(now.since(since));
+        }
+        self.quorum = round;
+        self.quorum_at = now;
+    }
+
+    /// The last own vertex is certified.
+    pub(crate) fn certified(&mut self, now: Timestamp) {
+        if let Some(since) = self.last_own {
+            self.to_certificate.add(now.since(since));
+        }
+    }
+
+    /// An own vertex was made on top of the quorum's round.
+    pub(crate) fn proposed(&mut self, candidate: Option<AuthorityIndex>, missing: bool, now: Timestamp) {
+        self.last_own = Some(now);
+        if let Some(missed) = candidate.and_then(|author| self.missed.get_mut(author.index())) {
+            *missed = if missing { (*missed + 1).min(2) } else { 0 };
+        }
+    }
+
+    /// When the next own vertex is due, given that a quorum of a round at or past the own is there.
+    pub(crate) fn due(&self, situation: Situation) -> Timestamp {
+        let paced = self.last_own.map_or(Timestamp(0), |last| {
+            let interval = if situation.load { self.pacing.interval_min.max(1) } else { self.pacing.heartbeat };
+            last.plus(interval)
+        });
+        let Some(candidate) = situation.missing_candidate else { return paced };
+        if self.missed.get(candidate.index()).is_none_or(|missed| *missed >= 2) {
+            return paced;
+        }
+        let cap = self.pacing.anchor_wait_max;
+        let wait = if situation.uncommitted > EAGER_ROUNDS {
+            let doublings = (situation.uncommitted - EAGER_ROUNDS).min(20);
+            cap.max(1).saturating_mul(1 << doublings).min(self.wait_max)
+        } else {
+            self.to_quorum.median().map_or(cap, |median| cap.min(median / 2))
+        };
+        paced.max(self.quorum_at.plus(wait))
+    }
+
+    /// How long to wait for an answer before asking or saying it again.
+    pub(crate) fn patience(&self) -> u64 {
+        let median = self.to_certificate.median().unwrap_or(0);
+        median.saturating_mul(2).clamp(self.pacing.resend_min, self.pacing.resend_max)
+    }
+
+    /// The wait after `wait`.
+    pub(crate) fn longer(&self, wait: u64) -> u64 {
+        (wait * 2).min(self.pacing.resend_max)
+    }
+
+    pub(crate) fn pacing(&self) -> &Pacing {
+        &self.pacing
+    }
+}
+
+/// The last few durations.
+#[derive(Debug, Default)]
+struct Samples(VecDeque<u64>);
+
+impl Samples {
+    fn add(&mut self, sample: u64) {
+        if self.0.len() >= SAMPLES {
+            self.0.pop_front();
+        }
+        self.0.push_back(sample);
+    }
+
+    fn median(&self) -> Option<u64> {
+        let mut sorted: Vec<u64> = self.0.iter().copied().collect();
+        sorted.sort_unstable();
+        sorted.get(sorted.len() / 2).copied()
+    }
+}
+
+const SAMPLES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pacer() -> Pacer {
+        let mut pacer = Pacer::new(Pacing::default(), 4_000_000, 4, Timestamp(0));
+        pacer.proposed(None, false, Timestamp(1_000));
+        pacer.reached(Round(1), Round(1), Timestamp(9_000));
+        pacer
+    }
+
+    const CALM: Situation = Situation { load: false, missing_candidate: None, uncommitted: 0 };
+
+    #[test]
+    fn heartbeats_without_load_and_the_least_interval_with_it() {
+        assert_eq!(pacer().due(CALM), Timestamp(251_000));
+        assert_eq!(pacer().due(Situation { load: true, ..CALM }), Timestamp(11_000));
+    }
+
+    #[test]
+    fn a_missing_candidate_is_waited_for_shortly_and_not_a_third_time() {
+        let late = AuthorityIndex(2);
+        let situation = Situation { load: true, missing_candidate: Some(late), uncommitted: 0 };
+        let mut pacer = pacer();
+        assert_eq!(pacer.due(situation), Timestamp(13_000), "half of 8 ms after the quorum");
+        pacer.proposed(Some(late), true, Timestamp(1_000));
+        pacer.proposed(Some(late), true, Timestamp(1_000));
+        assert_eq!(pacer.due(situation), Timestamp(11_000));
+        pacer.proposed(Some(late), false, Timestamp(1_000));
+        assert_eq!(pacer.due(situation), Timestamp(13_000));
+    }
+
+    #[test]
+    fn without_commits_the_wait_doubles_up_to_the_maximum() {
+        let due = |uncommitted| {
+            let candidate = Some(AuthorityIndex(0));
+            pacer().due(Situation { load: true, missing_candidate: candidate, uncommitted })
+        };
+        assert_eq!(due(64), Timestamp(13_000));
+        assert_eq!(due(65), Timestamp(9_000 + 40_000));
+        assert_eq!(due(66), Timestamp(9_000 + 80_000));
+        assert_eq!(due(1_000), Timestamp(9_000 + 4_000_000));
     }
 }

@@ -1,0 +1,75 @@
+//! Past commits with what they ordered, for peers that are behind the floor and for whoever compares orders.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use fresnel_types::{
+    Commit, CommitDigest, CommitIndex, Message, SignedVertex, codec, message::CommitWithVertices,
+};
+
+use crate::limits::{
+    ANSWER_BYTES, COMMIT_BYTES_RETAINED, COMMITS_PER_RANGE, COMMITS_RETAINED, DIGESTS_PER_ANSWER,
+    DIGESTS_RETAINED,
+};
+
+/// The youngest commits, bounded by number and bytes.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    commits: VecDeque<Past>,
+    bytes: usize,
+    digests: VecDeque<(CommitIndex, CommitDigest)>,
+}
+
+#[derive(Debug)]
+struct Past {
+    commit: Commit,
+    vertices: Vec<Arc<SignedVertex>>,
+    bytes: usize,
+}
+
+impl History {
+    /// Adds the next commit and forgets the oldest beyond the bounds.
+    pub(crate) fn add(&mut self, commit: Commit, digest: CommitDigest, vertices: Vec<Arc<SignedVertex>>) {
+        self.digests.push_back((commit.index, digest));
+        if self.digests.len() > DIGESTS_RETAINED {
+            self.digests.pop_front();
+        }
+        let bytes = codec::encoded_len(&commit)
+            + vertices.iter().map(|vertex| codec::encoded_len::<SignedVertex>(vertex)).sum::<usize>();
+        self.bytes += bytes;
+        self.commits.push_back(Past { commit, vertices, bytes });
+        while self.commits.len() > COMMITS_RETAINED || self.bytes > COMMIT_BYTES_RETAINED {
+            let Some(past) = self.commits.pop_front() else { break };
+            self.bytes -= past.bytes;
+        }
+    }
+
+    /// The commits from an index on, as many as fit an answer; none when they are not kept or not made yet.
+    pub(crate) fn range(&self, from: CommitIndex) -> Option<Message> {
+        let first = self.commits.front()?.commit.index;
+        let skip = usize::try_from(from.0.checked_sub(first.0)?).ok()?;
+        let (mut range, mut bytes) = (vec![], 0);
+        for past in self.commits.iter().skip(skip).take(COMMITS_PER_RANGE) {
+            bytes += past.bytes;
+            if bytes > ANSWER_BYTES && !range.is_empty() {
+                break;
+            }
+            range.push(CommitWithVertices {
+                commit: past.commit.clone(),
+                vertices: past.vertices.iter().map(|vertex| (**vertex).clone()).collect(),
+            });
+        }
+        (!range.is_empty()).then_some(Message::CommitRange(range))
+    }
+
+    /// Index and digest from an index on, as far as they are remembered.
+    pub(crate) fn digests(&self, from: CommitIndex) -> impl Iterator<Item = (CommitIndex, CommitDigest)> {
+        let first = self.digests.front().map_or(0, |(index, _)| index.0);
+        let skip = usize::try_from(from.0.saturating_sub(first)).unwrap_or(usize::MAX);
+        self.digests.iter().skip(skip).copied()
+    }
+
+    /// The same, as many as fit an answer.
+    pub(crate) fn digests_for_answer(&self, from: CommitIndex) -> Vec<(CommitIndex, CommitDigest)> {
+        self.digests(from).take(DIGESTS_PER_ANSWER).collect()
+    }
+}

@@ -1,0 +1,1 @@
+//! Scenarios: small clusters in one process.

@@ -1,0 +1,204 @@
+//! Proposals of others and votes: what is durable before a vote leaves, and what votes add up to.
+
+use std::sync::Arc;
+
+use fresnel_types::{
+    AuthorityIndex, Certificate, Effect, LogEntry, Message, Party, Round, SignedVertex, Timestamp,
+    VertexRef, Vote,
+};
+
+use super::Beacon;
+use crate::{
+    limits::{TIME_AHEAD_MAX, VOTES_TO_ALL_MAX},
+    proposals::Blocker,
+};
+
+impl Beacon {
+    /// A vertex asks for a vote.
+    pub(super) fn proposal(
+        &mut self,
+        now: Timestamp,
+        from: AuthorityIndex,
+        vertex: SignedVertex,
+        out: &mut Vec<Effect>,
+    ) {
+        let head = &vertex.vertex.head;
+        if head.author != from {
+            self.counters.dropped += 1;
+            return;
+        }
+        self.note_head(head);
+        let (round, time) = (head.round, head.time);
+        if !self.is_in_window(round) || self.ahead(now, time) >= TIME_AHEAD_MAX {
+            self.counters.dropped += 1;
+            return;
+        }
+        let reference = head.reference();
+        let vertex = Arc::new(vertex);
+        self.keep(&reference, &vertex);
+        if !is_idle(&vertex) {
+            self.urgent = self.urgent.max(round);
+        }
+        if self.slots.is_certified(&reference) {
+            self.certified_vertex_came(now, &reference);
+        }
+        let answer = self.slots.certificate(&reference).cloned();
+        if let Some(vote) = self.slots.own_vote(round, from).copied() {
+            // The author asks again, so it lacks the vote; one for another vertex of the slot is never given (A3).
+            if vote.vertex == reference {
+                let message =
+                    answer.map_or(Message::Votes(vec![vote]), |held| Message::Certificates(vec![held]));
+                out.push(Effect::Send { to: vec![Party::Beacon(from)], message });
+            }
+        } else if let Some(certificate) = answer {
+            let message = Message::Certificates(vec![certificate]);
+            out.push(Effect::Send { to: vec![Party::Beacon(from)], message });
+        } else {
+            self.proposals.add(reference, vertex);
+        }
+    }
+
+    /// By how much a vertex' time is ahead of both the clock and the order.
+    fn ahead(&self, now: Timestamp, time: Timestamp) -> u64 {
+        let (_, _, ordered) = self.orderer.last();
+        time.since(now.max(ordered))
+    }
+
+    /// Votes for whatever waits for nothing any more; whether that certified something.
+    pub(super) fn vote_where_possible(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> bool {
+        let mut certified = false;
+        for slot in self.proposals.slots() {
+            if self.is_blocked(slot, now, out) {
+                continue;
+            }
+            let Some(waiting) = self.proposals.remove(slot.0, slot.1) else { continue };
+            if self.slots.own_vote(slot.0, slot.1).is_some() {
+                continue;
+            }
+            if self.slots.make_durable(&waiting.reference) {
+                out.push(Effect::Persist(LogEntry::Vertex((*waiting.vertex).clone())));
+            }
+            certified |= self.vote(now, waiting.reference, out);
+        }
+        certified
+    }
+
+    /// Whether a waiting proposal still waits; looks only at what it was last found to wait for until that is there.
+    fn is_blocked(&mut self, slot: (Round, AuthorityIndex), now: Timestamp, out: &mut Vec<Effect>) -> bool {
+        let (_, _, ordered) = self.orderer.last();
+        let Some(waiting) = self.proposals.get_mut(slot) else { return true };
+        let head = &waiting.vertex.vertex.head;
+        match &mut waiting.blocker {
+            Blocker::Unknown => {}
+            Blocker::Time if head.time > now.max(ordered) => return true,
+            Blocker::Link(link) if link.round > self.dag.floor() && !self.dag.contains(link) => return true,
+            Blocker::Time | Blocker::Link(_) => {}
+            Blocker::Payload { missing, again, wait } => {
+                for (shard, batches) in missing.iter_mut() {
+                    batches.retain(|batch| !self.availability.is_stored(*shard, &batch.id));
+                }
+                missing.retain(|(_, batches)| !batches.is_empty());
+                if missing.is_empty() {
+                    return false;
+                }
+                if *again <= now {
+                    *wait = self.pacer.longer(*wait);
+                    *again = now.plus(*wait);
+                    require(self.me, slot.1, missing, out);
+                }
+                return true;
+            }
+        }
+        if head.time > now.max(ordered) {
+            waiting.blocker = Blocker::Time;
+            return true;
+        }
+        let links = self.dag.missing_links(head);
+        if let Some(first) = links.first() {
+            waiting.blocker = Blocker::Link(*first);
+            for link in links {
+                let mut sources = self.slots.voters(&link);
+                sources.insert(slot.1);
+                self.fetch.want(link, sources, false, now);
+            }
+            return true;
+        }
+        let missing = self.availability.missing(&waiting.vertex);
+        if missing.is_empty() {
+            return false;
+        }
+        require(self.me, slot.1, &missing, out);
+        let wait = self.pacer.patience();
+        waiting.blocker = Blocker::Payload { missing, again: now.plus(wait), wait };
+        true
+    }
+
+    /// Signs the one vote for a slot, makes it durable, sends it; whether it completed a certificate.
+    pub(super) fn vote(&mut self, now: Timestamp, reference: VertexRef, out: &mut Vec<Effect>) -> bool {
+        let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, &self.key);
+        self.slots.set_own_vote(vote);
+        self.counters.voted += 1;
+        out.push(Effect::Persist(LogEntry::Vote(vote)));
+        if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
+            self.send_to_others(Message::Votes(vec![vote]), out);
+        } else if reference.author != self.me {
+            let to = vec![Party::Beacon(reference.author)];
+            out.push(Effect::Send { to, message: Message::Votes(vec![vote]) });
+        }
+        self.count(now, &vote, out)
+    }
+
+    /// Votes of others.
+    pub(super) fn votes(&mut self, now: Timestamp, votes: &[Vote], out: &mut Vec<Effect>) {
+        for vote in votes {
+            if vote.voter != self.me && self.is_in_window(vote.vertex.round) {
+                self.count(now, vote, out);
+            } else {
+                self.counters.dropped += 1;
+            }
+        }
+    }
+
+    fn count(&mut self, now: Timestamp, vote: &Vote, out: &mut Vec<Effect>) -> bool {
+        let Some(certificate) = self.slots.count(vote, &self.rules.committee) else { return false };
+        self.counters.certified += 1;
+        let reference = certificate.vertex;
+        if reference.author == self.me && self.rules.committee.size() > VOTES_TO_ALL_MAX {
+            self.send_to_others(Message::Certificates(vec![certificate.clone()]), out);
+        }
+        let signers = certificate.signers;
+        self.certify(now, reference, Some(certificate), signers);
+        true
+    }
+
+    /// Certificates that others assembled.
+    pub(super) fn certificates(&mut self, now: Timestamp, certificates: Vec<Certificate>) {
+        for certificate in certificates {
+            let reference = certificate.vertex;
+            if self.is_in_certified_window(reference.round) {
+                self.counters.certified += u64::from(!self.slots.is_certified(&reference));
+                let signers = certificate.signers;
+                self.certify(now, reference, Some(certificate), signers);
+            } else {
+                self.counters.dropped += 1;
+            }
+        }
+    }
+}
+
+/// Whether a vertex asks for nothing to be executed or certified.
+pub(super) fn is_idle(vertex: &SignedVertex) -> bool {
+    vertex.vertex.headers.iter().all(|header| header.is_idle())
+}
+
+fn require(
+    me: AuthorityIndex,
+    author: AuthorityIndex,
+    missing: &[(fresnel_types::ShardId, Vec<fresnel_types::BatchRef>)],
+    out: &mut Vec<Effect>,
+) {
+    for (shard, batches) in missing {
+        let message = Message::Require { author, batches: batches.clone() };
+        out.push(Effect::Send { to: vec![Party::Worker(me, *shard)], message });
+    }
+}

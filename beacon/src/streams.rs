@@ -1,0 +1,157 @@
+//! The order on its way to the own workers: kept until stored there, sent as fast as they store it.
+
+use std::collections::VecDeque;
+
+use fresnel_types::{CommitIndex, Order, ShardId, Shards, Timestamp};
+
+use crate::limits::{ORDERS_IN_FLIGHT, ORDERS_RETAINED};
+
+/// One stream of orders per shard.
+#[derive(Debug)]
+pub(crate) struct Streams {
+    streams: Vec<Stream>,
+    patience: u64,
+}
+
+#[derive(Debug, Default)]
+struct Stream {
+    /// Consecutive, ending with the last commit.
+    orders: VecDeque<Order>,
+    /// Whether the worker asked; before, nobody listens.
+    asked: bool,
+    /// The next to send, once asked.
+    next: CommitIndex,
+    /// What the worker has.
+    stored: CommitIndex,
+    /// When to send the first unacknowledged one again.
+    again: Option<Timestamp>,
+}
+
+impl Streams {
+    /// Streams whose unacknowledged orders are sent again after `patience` microseconds.
+    pub(crate) fn new(shards: Shards, patience: u64) -> Self {
+        Self { streams: shards.iter().map(|_| Stream::default()).collect(), patience }
+    }
+
+    /// Adds the orders of the next commit, one per shard.
+    pub(crate) fn add(&mut self, orders: Vec<Order>) {
+        for (stream, order) in self.streams.iter_mut().zip(orders) {
+            stream.orders.push_back(order);
+            if stream.orders.len() > ORDERS_RETAINED {
+                stream.orders.pop_front();
+            }
+        }
+    }
+
+    /// The worker wants everything from `next` on; whether that is kept.
+    pub(crate) fn request(&mut self, shard: ShardId, next: CommitIndex) -> bool {
+        let Some(stream) = self.streams.get_mut(shard.index()) else { return false };
+        stream.asked = true;
+        stream.next = next;
+        stream.stored = CommitIndex(next.0.saturating_sub(1));
+        stream.again = None;
+        stream.orders.front().is_none_or(|first| first.commit <= next)
+    }
+
+    /// The worker stored everything up to `commit`.
+    pub(crate) fn stored(&mut self, shard: ShardId, commit: CommitIndex) {
+        let Some(stream) = self.streams.get_mut(shard.index()) else { return };
+        while stream.orders.front().is_some_and(|order| order.commit <= commit) {
+            stream.orders.pop_front();
+        }
+        if commit > stream.stored {
+            stream.stored = commit;
+            stream.next = stream.next.max(commit.next());
+            stream.again = None;
+        }
+    }
+
+    /// What to send now, by shard, ascending.
+    pub(crate) fn due(&mut self, now: Timestamp) -> Vec<Order> {
+        let mut due = vec![];
+        for stream in self.streams.iter_mut().filter(|stream| stream.asked) {
+            let mut window = ORDERS_IN_FLIGHT;
+            if stream.again.is_some_and(|again| again <= now) {
+                stream.next = stream.stored.next();
+                window = 1;
+            }
+            let Some(first) = stream.orders.front().map(|order| order.commit) else { continue };
+            let Some(skip) = stream.next.0.checked_sub(first.0) else { continue };
+            let in_flight = stream.next.0.saturating_sub(stream.stored.next().0);
+            let room = window.saturating_sub(in_flight);
+            let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+            let room = usize::try_from(room).unwrap_or(usize::MAX);
+            let before = due.len();
+            due.extend(stream.orders.iter().skip(skip).take(room).cloned());
+            stream.next.0 += (due.len() - before) as u64;
+            if stream.next <= stream.stored.next() {
+                stream.again = None;
+            } else if due.len() > before {
+                stream.again = Some(now.plus(self.patience));
+            }
+        }
+        due
+    }
+
+    /// When `due` must be asked without any message.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        self.streams.iter().filter(|stream| stream.asked).filter_map(|stream| stream.again).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fresnel_types::Round;
+
+    use super::*;
+
+    fn order(commit: u64) -> Order {
+        Order {
+            shard: ShardId(0),
+            commit: CommitIndex(commit),
+            time: Timestamp(0),
+            floor: Round(0),
+            events: vec![],
+            certified: vec![],
+            lag: 0,
+        }
+    }
+
+    fn commits(orders: Vec<Order>) -> Vec<u64> {
+        orders.into_iter().map(|order| order.commit.0).collect()
+    }
+
+    #[test]
+    fn orders_wait_for_the_worker_and_are_sent_again_until_stored() {
+        let shards = Shards::new(1).expect("one");
+        let mut streams = Streams::new(shards, 1_000);
+        (1..=3).for_each(|commit| streams.add(vec![order(commit)]));
+        assert!(streams.due(Timestamp(0)).is_empty(), "nobody asked");
+        assert!(streams.request(ShardId(0), CommitIndex(1)));
+        assert_eq!(commits(streams.due(Timestamp(0))), [1, 2, 3]);
+        assert!(streams.due(Timestamp(10)).is_empty());
+        streams.stored(ShardId(0), CommitIndex(1));
+        streams.add(vec![order(4)]);
+        assert_eq!(commits(streams.due(Timestamp(20))), [4]);
+        assert_eq!(streams.deadline(), Some(Timestamp(1_020)));
+        assert_eq!(commits(streams.due(Timestamp(1_020))), [2], "one as a probe");
+        streams.stored(ShardId(0), CommitIndex(2));
+        assert_eq!(commits(streams.due(Timestamp(1_030))), [3, 4]);
+        streams.stored(ShardId(0), CommitIndex(4));
+        assert_eq!(streams.deadline(), None);
+        assert!(streams.request(ShardId(0), CommitIndex(5)), "nothing before it is needed");
+        streams.add(vec![order(5)]);
+        assert_eq!(commits(streams.due(Timestamp(1_040))), [5]);
+        assert!(!streams.request(ShardId(0), CommitIndex(2)), "stored ones are gone");
+    }
+
+    #[test]
+    fn a_slow_worker_is_not_flooded() {
+        let mut streams = Streams::new(Shards::new(1).expect("one"), 1_000);
+        streams.request(ShardId(0), CommitIndex(1));
+        (1..=2 * ORDERS_IN_FLIGHT).for_each(|commit| streams.add(vec![order(commit)]));
+        assert_eq!(streams.due(Timestamp(0)).len() as u64, ORDERS_IN_FLIGHT);
+        streams.stored(ShardId(0), CommitIndex(10));
+        assert_eq!(streams.due(Timestamp(0)).len(), 10);
+    }
+}
