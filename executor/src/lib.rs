@@ -1,1 +1,14 @@
 //! Accounts in memory, programs, execution of blocks.
+//!
+//! A block is a function of the shard's leaves and its input alone. One after the other: peers' counters are copied
+//! into the pair leaves, receipts are applied, transactions are executed. What comes out is the changed leaves, the
+//! receipts for other shards, and how everything ended.
+
+#![forbid(unsafe_code)]
+
+pub mod block;
+pub mod executor;
+mod table;
+
+pub use block::{Applied, BlockInput, BlockOutput};
+pub use executor::Executor;
