@@ -1,1 +1,27 @@
 //! Whole clusters in one deterministic process: clock, network, disks, faults.
+//!
+//! One seed decides everything: the genesis, the latencies, the clients, what goes wrong and when. The machines are the
+//! real ones and are driven as in production: handle the waiting inputs, append what must be persisted to the log, sync
+//! once, release the sends in order. What they say is watched by `invariants`; a run ends with a [`Report`] or with the
+//! first [`Violation`] and the command that repeats it.
+
+#![forbid(unsafe_code)]
+
+mod cluster;
+pub mod disk;
+pub mod faults;
+mod host;
+mod invariants;
+mod machines;
+pub mod network;
+mod opaque;
+pub mod options;
+pub mod random;
+pub mod report;
+pub mod scheduler;
+pub mod suite;
+mod workload;
+
+pub use cluster::run;
+pub use options::{Options, Workers};
+pub use report::{Report, Violation};

@@ -1,0 +1,628 @@
+//! The cluster: hosts, network, clients and faults around one queue of events.
+
+use std::{
+    collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use fresnel_crypto::Verifier;
+use fresnel_types::{
+    AuthorityIndex, ClientId, CommitIndex, Effect, Input, Message, Party, Timestamp, decode, encode,
+};
+
+use crate::{
+    Options, Report, Violation, Workers,
+    disk::SimDisk,
+    faults::{self, Fault},
+    host::{self, Host, Stepped},
+    invariants::{Broken, Monitor, hold},
+    machines::Setup,
+    network::{Fate, Network},
+    random::Random,
+    scheduler::Scheduler,
+    workload::{Submission, Workload},
+};
+
+/// Simulates what `options` say.
+///
+/// # Errors
+/// The first invariant that does not hold; a panic of a machine counts as one.
+pub fn run(options: Options) -> Result<Report, Box<Violation>> {
+    let mut cluster = Cluster::new(&options);
+    let outcome = catch_unwind(AssertUnwindSafe(|| cluster.run()));
+    let broken = match outcome {
+        Ok(Ok(())) => return Ok(cluster.report()),
+        Ok(Err(broken)) => broken,
+        Err(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Broken { invariant: "S3", what: format!("panic: {}", text.unwrap_or_default()) }
+        }
+    };
+    Err(Box::new(Violation {
+        invariant: broken.invariant,
+        what: broken.what,
+        at: cluster.elapsed(),
+        faults: faults::draw(&options, heal_after(&options)),
+        options,
+    }))
+}
+
+/// Microseconds after the start at which all faults are over.
+fn heal_after(options: &Options) -> u64 {
+    options.duration / 4 * 3
+}
+
+enum Event {
+    Start(usize),
+    /// For a process that was started so many times.
+    Step(usize, u64),
+    Tick(usize, u64),
+    Release(usize, u64),
+    /// Within an authority a message is for the process that ran when it was sent.
+    Deliver {
+        to: usize,
+        from: Party,
+        bytes: Arc<Vec<u8>>,
+        incarnation: Option<u64>,
+    },
+    Submit(Submission),
+    Hear {
+        client: ClientId,
+        authority: AuthorityIndex,
+        message: Message,
+    },
+    Clients,
+    Reconnect,
+    Fault(Fault),
+    Mend(Vec<(AuthorityIndex, AuthorityIndex)>),
+    Healed,
+    CheckProgress,
+    CheckEnd,
+}
+
+struct Cluster {
+    setup: Setup,
+    start: Timestamp,
+    scheduler: Scheduler<Event>,
+    hosts: Vec<Host>,
+    index: BTreeMap<Party, usize>,
+    network: Network,
+    workload: Workload,
+    monitor: Monitor,
+    verifier: Verifier,
+    random: Random,
+    /// Microseconds of a sync, by authority.
+    sync_time: Vec<u64>,
+    trace: blake3::Hasher,
+    report: Report,
+    /// The last commit of anybody when the faults ended.
+    healed: Option<(Timestamp, CommitIndex)>,
+    finished: bool,
+}
+
+impl Cluster {
+    fn new(options: &Options) -> Self {
+        let setup = Setup::new(options);
+        let start = Timestamp(START);
+        let mut random = Random::new(options.seed, "cluster");
+        let segment_bytes = random.pick(&[256 << 10, 1 << 20]);
+        let parties = setup.parties();
+        let hosts = parties
+            .iter()
+            .map(|party| {
+                let disk = SimDisk::new(Random::new(options.seed, &format!("disk of {party:?}")));
+                Host::new(*party, disk, segment_bytes)
+            })
+            .collect();
+        let sync_time = (0..options.authorities).map(|_| random.pick(&[100, 100, 400, 4_000])).collect();
+        let mut cluster = Self {
+            network: Network::new(options.authorities, Random::new(options.seed, "network")),
+            workload: Workload::new(options, &setup.chain, start),
+            monitor: Monitor::new(&setup.genesis),
+            verifier: Verifier::with_seed(random.bytes()).remembering(SIGNATURES_REMEMBERED),
+            index: parties.iter().enumerate().map(|(index, party)| (*party, index)).collect(),
+            scheduler: Scheduler::new(start),
+            setup,
+            start,
+            hosts,
+            random,
+            sync_time,
+            trace: blake3::Hasher::new(),
+            report: Report::default(),
+            healed: None,
+            finished: false,
+        };
+        cluster.schedule(options);
+        cluster
+    }
+
+    /// Puts in all that is known from the beginning.
+    fn schedule(&mut self, options: &Options) {
+        for host in 0..self.hosts.len() {
+            let late = self.random.below(STAGGER);
+            self.scheduler.after(late, Event::Start(host));
+        }
+        let heal = heal_after(options);
+        for event in faults::draw(options, heal) {
+            self.scheduler.after(event.at, Event::Fault(event.fault));
+        }
+        self.scheduler.after(heal + HEALED_LATER, Event::Healed);
+        self.scheduler.after(options.duration, Event::CheckEnd);
+        self.scheduler.after(RECONNECT_INTERVAL, Event::Reconnect);
+        if options.workers == Workers::Real {
+            self.scheduler.after(CLIENT_INTERVAL, Event::Clients);
+        }
+    }
+
+    fn elapsed(&self) -> u64 {
+        self.scheduler.now().since(self.start)
+    }
+
+    fn run(&mut self) -> Result<(), Broken> {
+        while !self.finished {
+            let event = self.scheduler.pop(Timestamp(u64::MAX)).expect("checks are always to come");
+            hold!("D3", self.scheduler.len() < EVENTS_MAX, "{} events are under way", self.scheduler.len());
+            self.event(event)?;
+        }
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Broken> {
+        match event {
+            Event::Start(host) => self.start(host)?,
+            Event::Step(host, incarnation) if self.is_current(host, incarnation) => self.step(host)?,
+            Event::Tick(host, incarnation) if self.is_current(host, incarnation) => {
+                if self.hosts[host].tick_at == Some(self.scheduler.now()) {
+                    self.hosts[host].tick_at = None;
+                    self.step(host)?;
+                }
+            }
+            Event::Release(host, incarnation) if self.is_current(host, incarnation) => self.release(host)?,
+            Event::Step(..) | Event::Tick(..) | Event::Release(..) => {}
+            Event::Deliver { to, from, bytes, incarnation } => self.deliver(to, from, &bytes, incarnation)?,
+            Event::Submit(submission) => self.submit(submission),
+            Event::Hear { client, authority, message } => self.hear(client, authority, &message)?,
+            Event::Clients => self.clients(),
+            Event::Reconnect => {
+                self.reconnect();
+                self.scheduler.after(RECONNECT_INTERVAL, Event::Reconnect);
+            }
+            Event::Fault(fault) => self.fault(fault),
+            Event::Mend(links) => links.iter().for_each(|(from, to)| self.network.mend(*from, *to)),
+            Event::Healed => {
+                self.healed = Some((self.scheduler.now(), self.monitor.commits().1));
+                self.scheduler.after(PROGRESS_INTERVAL, Event::CheckProgress);
+            }
+            Event::CheckProgress => self.check_progress()?,
+            Event::CheckEnd => self.check_end()?,
+        }
+        Ok(())
+    }
+
+    fn is_current(&self, host: usize, incarnation: u64) -> bool {
+        self.hosts[host].is_up() && self.hosts[host].incarnation == incarnation
+    }
+
+    // Processes.
+
+    fn start(&mut self, index: usize) -> Result<(), Broken> {
+        let now = self.scheduler.now();
+        let host = &mut self.hosts[index];
+        if host.is_up() {
+            return Ok(());
+        }
+        self.report.restarts += u64::from(host.incarnation > 0);
+        self.report.torn_tails += u64::from(host.start(&self.setup, now)?);
+        let party = host.party;
+        let authority = party.authority().expect("hosts are machines");
+        let siblings: Vec<usize> = (0..self.hosts.len())
+            .filter(|other| *other != index && self.hosts[*other].party.authority() == Some(authority))
+            .collect();
+        for sibling in siblings {
+            if self.hosts[sibling].is_up() {
+                self.connected(sibling, party);
+                self.connected(index, self.hosts[sibling].party);
+            }
+        }
+        self.network.break_links(authority);
+        self.wake(index);
+        self.schedule_tick(index);
+        Ok(())
+    }
+
+    fn stop(&mut self, index: usize) {
+        let write_through = self.random.chance(500);
+        self.hosts[index].crash(write_through);
+    }
+
+    fn wake(&mut self, index: usize) {
+        let host = &mut self.hosts[index];
+        if host.wants_step() {
+            host.woken = true;
+            let incarnation = host.incarnation;
+            self.scheduler.after(0, Event::Step(index, incarnation));
+        }
+    }
+
+    fn schedule_tick(&mut self, index: usize) {
+        let now = self.scheduler.now();
+        let host = &mut self.hosts[index];
+        if let Some(deadline) = host.deadline() {
+            let at = deadline.max(now);
+            if host.tick_at != Some(at) {
+                host.tick_at = Some(at);
+                let incarnation = host.incarnation;
+                self.scheduler.at(at, Event::Tick(index, incarnation));
+            }
+        }
+    }
+
+    fn step(&mut self, index: usize) -> Result<(), Broken> {
+        let now = self.scheduler.now();
+        let host = &mut self.hosts[index];
+        match host.step(now)? {
+            Stepped::Failed => self.disk_failed(index),
+            Stepped::Idle => self.schedule_tick(index),
+            Stepped::Busy { dirty } => {
+                let authority = host.party.authority().expect("hosts are machines");
+                let incarnation = host.incarnation;
+                let mut time = self.random.between(5, 50);
+                if dirty {
+                    let sync = self.sync_time[authority.index()];
+                    time += self.random.between(sync / 2, sync * 2);
+                }
+                self.scheduler.after(time, Event::Release(index, incarnation));
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, index: usize) -> Result<(), Broken> {
+        let Some(effects) = self.hosts[index].release() else {
+            self.disk_failed(index);
+            return Ok(());
+        };
+        let party = self.hosts[index].party;
+        for entry in host::entries(&effects) {
+            self.monitor.persisted(party, entry)?;
+        }
+        self.records(index)?;
+        for effect in effects {
+            if let Effect::Send { to, message } = effect {
+                self.send(party, &to, message)?;
+            }
+        }
+        self.wake(index);
+        self.schedule_tick(index);
+        Ok(())
+    }
+
+    /// The log is of no use any more: the process ends, and what it wrote is as after a loss of power.
+    fn disk_failed(&mut self, index: usize) {
+        self.report.sync_errors += 1;
+        self.hosts[index].crash(false);
+        self.hosts[index].lose_power();
+        self.scheduler.after(RESTART_AFTER_ERROR, Event::Start(index));
+    }
+
+    fn records(&mut self, index: usize) -> Result<(), Broken> {
+        let host = &mut self.hosts[index];
+        let machine = host.machine().expect("it was just released");
+        let Some(status) = machine.worker() else { return Ok(()) };
+        let party = host.party;
+        hold!("E1", status.diverged.is_none(), "{party:?} diverged at block {:?}", status.diverged);
+        if status.executed > host.recorded {
+            let records = machine.records(host.recorded.next());
+            let authority = party.authority().expect("hosts are machines");
+            for record in &records {
+                self.monitor.record(authority, record)?;
+            }
+            host.recorded = status.executed;
+        }
+        Ok(())
+    }
+
+    // Messages.
+
+    fn send(&mut self, from: Party, to: &[Party], message: Message) -> Result<(), Broken> {
+        self.monitor.sent(from, &message)?;
+        match &message {
+            Message::VertexRequest(wanted) => self.report.fetches += wanted.len() as u64,
+            Message::BatchRequest(wanted) => self.report.fetches += wanted.len() as u64,
+            Message::CommitRequest(_) => self.report.floors_passed += 1,
+            _ => {}
+        }
+        let authority = from.authority().expect("machines send");
+        let now = self.scheduler.now();
+        let bytes = Arc::new(encode(&message));
+        for &party in to {
+            hold!("S1", message.may_pass(from, party), "{from:?} sends {:?} to {party:?}", message.kind());
+            if let Party::Client(client) = party {
+                let delay = self.random.between(CLIENT_DELAY / 2, CLIENT_DELAY);
+                self.scheduler.after(delay, Event::Hear { client, authority, message: message.clone() });
+                continue;
+            }
+            let index = *self.index.get(&party).expect("machines know only machines that exist");
+            let peer = party.authority().expect("clients were handled above");
+            let deliver = |incarnation| Event::Deliver { to: index, from, bytes: bytes.clone(), incarnation };
+            if peer == authority {
+                // A constant delay keeps the order.
+                let incarnation = self.hosts[index].incarnation;
+                self.scheduler.after(SIBLING_DELAY, deliver(Some(incarnation)));
+                continue;
+            }
+            match self.network.send(now, authority, peer) {
+                Fate::Arrives(delays) => {
+                    delays.into_iter().for_each(|delay| self.scheduler.after(delay, deliver(None)));
+                }
+                Fate::Lost => self.report.lost += 1,
+            }
+        }
+        Ok(())
+    }
+
+    fn deliver(
+        &mut self,
+        to: usize,
+        from: Party,
+        bytes: &[u8],
+        incarnation: Option<u64>,
+    ) -> Result<(), Broken> {
+        let host = &self.hosts[to];
+        if !host.is_up() || incarnation.is_some_and(|incarnation| incarnation != host.incarnation) {
+            self.report.lost += 1;
+            return Ok(());
+        }
+        self.report.delivered += 1;
+        self.trace(to, bytes);
+        let message: Message = decode(bytes)
+            .map_err(|error| Broken { invariant: "S3", what: format!("of {from:?}: {error}") })?;
+        let kind = message.kind();
+        let message = self.setup.rules.verify_one(&mut self.verifier, message).map_err(|error| Broken {
+            invariant: "S2",
+            what: format!(
+                "{from:?} sent {:?} a {kind:?} that does not verify: {error}",
+                self.hosts[to].party
+            ),
+        })?;
+        self.input(to, Input::Message { from, message });
+        Ok(())
+    }
+
+    fn input(&mut self, to: usize, input: Input) {
+        if self.hosts[to].take(input) {
+            self.wake(to);
+        }
+    }
+
+    fn trace(&mut self, to: usize, bytes: &[u8]) {
+        self.trace.update(&self.scheduler.now().0.to_le_bytes());
+        self.trace.update(&(to as u64).to_le_bytes());
+        self.trace.update(&(bytes.len() as u64).to_le_bytes());
+        self.trace.update(bytes);
+    }
+
+    fn connected(&mut self, to: usize, party: Party) {
+        self.trace(to, format!("connected {party:?}").as_bytes());
+        self.input(to, Input::Connected(party));
+    }
+
+    /// Tells both sides of every link that lost something and works again.
+    fn reconnect(&mut self) {
+        for (a, b) in self.network.reconnect() {
+            for index in 0..self.hosts.len() {
+                let counterpart = match self.hosts[index].party {
+                    Party::Beacon(authority) if authority == a => Party::Beacon(b),
+                    Party::Worker(authority, shard) if authority == a => Party::Worker(b, shard),
+                    _ => continue,
+                };
+                let other = self.index[&counterpart];
+                if self.hosts[index].is_up() && self.hosts[other].is_up() {
+                    self.connected(index, counterpart);
+                    self.connected(other, self.hosts[index].party);
+                }
+            }
+        }
+    }
+
+    // Clients.
+
+    fn clients(&mut self) {
+        let now = self.scheduler.now();
+        let open = self.elapsed() < heal_after(&self.setup.options);
+        for submission in self.workload.tick(now, open) {
+            let delay = self.random.between(CLIENT_DELAY / 2, CLIENT_DELAY);
+            self.scheduler.after(delay, Event::Submit(submission));
+        }
+        self.scheduler.after(CLIENT_INTERVAL, Event::Clients);
+    }
+
+    fn submit(&mut self, submission: Submission) {
+        let Submission { client, authority, shard, request, transactions } = submission;
+        let to = self.index[&Party::Worker(authority, shard)];
+        if !self.hosts[to].is_up() {
+            self.report.lost += 1;
+            return;
+        }
+        self.trace(to, &encode(&transactions));
+        let transactions = self.setup.rules.verify_submission(&mut self.verifier, shard, transactions);
+        self.input(to, Input::Submit { client, request, transactions });
+    }
+
+    fn hear(&mut self, client: ClientId, authority: AuthorityIndex, message: &Message) -> Result<(), Broken> {
+        if let Message::Progress(news) = message {
+            for progress in news {
+                self.monitor.progress(authority, progress)?;
+            }
+        }
+        self.workload.hear(self.scheduler.now(), client, message)
+    }
+
+    // Faults.
+
+    fn fault(&mut self, fault: Fault) {
+        let now = self.scheduler.now();
+        match fault {
+            Fault::Crash { machines, down } => {
+                for machine in machines {
+                    let index = self.index[&machine];
+                    self.stop(index);
+                    self.scheduler.after(down, Event::Start(index));
+                }
+            }
+            Fault::PowerLoss { authorities, down } => {
+                self.report.power_losses += authorities.len() as u64;
+                for index in 0..self.hosts.len() {
+                    let authority = self.hosts[index].party.authority().expect("hosts are machines");
+                    if authorities.contains(&authority) {
+                        self.stop(index);
+                        self.hosts[index].lose_power();
+                        let late = self.random.below(STAGGER);
+                        self.scheduler.after(down.saturating_sub(late).max(1), Event::Start(index));
+                    }
+                }
+            }
+            Fault::SyncError { machine } => self.hosts[self.index[&machine]].fail_next_sync(),
+            Fault::Partition { from, to, one_way, period } => {
+                let mut links: Vec<(AuthorityIndex, AuthorityIndex)> =
+                    from.iter().flat_map(|a| to.iter().map(|b| (*a, *b))).collect();
+                if !one_way {
+                    let back: Vec<_> = links.iter().map(|(a, b)| (*b, *a)).collect();
+                    links.extend(back);
+                }
+                links.iter().for_each(|(a, b)| self.network.cut(*a, *b));
+                self.scheduler.after(period, Event::Mend(links));
+            }
+            Fault::Loss { permille, period } => self.network.lose(permille, now.plus(period)),
+            Fault::Slow { authority, micros, period } => {
+                self.network.slow_down(authority, micros, now.plus(period));
+            }
+            Fault::Clock { authority, offset } => {
+                for index in 0..self.hosts.len() {
+                    if self.hosts[index].party.authority() == Some(authority) {
+                        self.hosts[index].set_clock(offset);
+                        self.schedule_tick(index);
+                    }
+                }
+            }
+        }
+    }
+
+    // Checks.
+
+    /// L1: after healing every beacon gets new commits in bounded time.
+    fn check_progress(&mut self) -> Result<(), Broken> {
+        let now = self.scheduler.now();
+        let (healed, before) = self.healed.expect("progress is checked after healing");
+        if self.monitor.commits().0 > before {
+            self.report.healing_ms = now.since(healed) / 1_000;
+            return Ok(());
+        }
+        let rules = &self.setup.rules;
+        let waits = rules.committee.validity() * rules.parameters.wait_max;
+        let bound = 10 * Network::round_trip_max() + waits + RESEND_MAX + RECONNECT_INTERVAL;
+        hold!(
+            "L1",
+            now.since(healed) <= bound,
+            "{} ms after healing not every beacon is beyond commit {before}: {}",
+            bound / 1_000,
+            self.positions()
+        );
+        self.scheduler.after(PROGRESS_INTERVAL, Event::CheckProgress);
+        Ok(())
+    }
+
+    /// Whether everything is settled and everybody has caught up; fails when that takes too long.
+    fn check_end(&mut self) -> Result<(), Broken> {
+        let last_block = self.monitor.last_block();
+        let behind = |host: &Host| {
+            let status = host.machine().and_then(|machine| machine.worker());
+            status.is_some_and(|status| last_block[status.shard.index()] > status.executed)
+        };
+        let all_up = self.hosts.iter().all(Host::is_up);
+        if all_up
+            && self.workload.unsettled() == 0
+            && !self.hosts.iter().any(behind)
+            && self.report.healing_ms > 0
+        {
+            self.finished = true;
+            return self.monitor.settled();
+        }
+        let limit = self.setup.options.duration + SETTLE_MAX;
+        hold!(
+            "L1",
+            self.elapsed() < limit,
+            "{} transactions are not settled ({}) or a worker is behind {last_block:?}: {}",
+            self.workload.unsettled(),
+            self.workload.example(),
+            self.positions()
+        );
+        self.scheduler.after(PROGRESS_INTERVAL, Event::CheckEnd);
+        Ok(())
+    }
+
+    /// Where every machine is, for a violation.
+    fn positions(&self) -> String {
+        let mut text = String::new();
+        for host in &self.hosts {
+            let machine = host.machine();
+            if let Some(status) = machine.and_then(|machine| machine.beacon()) {
+                text += &format!("\n  {:?}: {status:?}", host.party);
+            } else if let Some(status) = machine.and_then(|machine| machine.worker()) {
+                text += &format!("\n  {:?}: {status:?}", host.party);
+            } else if machine.is_none() {
+                text += &format!("\n  {:?}: down", host.party);
+            }
+        }
+        text
+    }
+
+    fn report(&self) -> Report {
+        let (commits, blocks, records) = self.monitor.counts();
+        let counts = self.workload.counts;
+        Report {
+            commits,
+            blocks,
+            records,
+            bounces: self.monitor.bounces(),
+            full_windows: counts.full_windows,
+            submitted: counts.submitted,
+            resubmitted: counts.resubmitted,
+            finals: counts.finals,
+            settled: counts.settled,
+            simulated_ms: self.elapsed() / 1_000,
+            trace: hex::encode(&self.trace.finalize().as_bytes()[..8]),
+            ..self.report.clone()
+        }
+    }
+}
+
+/// The first instant: some day in November 2026.
+const START: u64 = 1_794_000_000_000_000;
+
+/// Machines of an authority do not start at one instant.
+const STAGGER: u64 = 200_000;
+
+const SIBLING_DELAY: u64 = 20;
+const CLIENT_DELAY: u64 = 2_000;
+const CLIENT_INTERVAL: u64 = 5_000;
+const RECONNECT_INTERVAL: u64 = 100_000;
+const RESTART_AFTER_ERROR: u64 = 100_000;
+
+/// After the last fault ended everything is up again and connected.
+const HEALED_LATER: u64 = STAGGER + RESTART_AFTER_ERROR + 2 * RECONNECT_INTERVAL;
+
+const PROGRESS_INTERVAL: u64 = 50_000;
+
+/// What the pause between two re-sends of a beacon grows to.
+const RESEND_MAX: u64 = 1_000_000;
+
+/// After the end of the load everything must be settled within this.
+const SETTLE_MAX: u64 = 60_000_000;
+
+const SIGNATURES_REMEMBERED: usize = 1 << 18;
+
+/// Events under way; a working cluster has some thousands.
+const EVENTS_MAX: usize = 500_000;

@@ -1,0 +1,173 @@
+//! What goes wrong and when: a list drawn from the seed, printed with every violation.
+
+use std::fmt;
+
+use fresnel_types::{AuthorityIndex, Party, ShardId};
+
+use crate::{Options, random::Random};
+
+/// Something that goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The processes of these machines end. What they wrote is kept, synced or not.
+    Crash {
+        /// Whose.
+        machines: Vec<Party>,
+        /// Microseconds until they are started again.
+        down: u64,
+    },
+    /// The power of these authorities fails: unsynced sectors may be lost, each for itself.
+    PowerLoss {
+        /// Whose.
+        authorities: Vec<AuthorityIndex>,
+        /// Microseconds until all their machines are started again.
+        down: u64,
+    },
+    /// The next sync of the machine's disk fails; the process ends and is started again.
+    SyncError {
+        /// Whose.
+        machine: Party,
+    },
+    /// Nothing passes from some authorities to others.
+    Partition {
+        /// From these.
+        from: Vec<AuthorityIndex>,
+        /// To these.
+        to: Vec<AuthorityIndex>,
+        /// Whether the other direction works.
+        one_way: bool,
+        /// For so many microseconds.
+        period: u64,
+    },
+    /// Messages are lost on all links.
+    Loss {
+        /// Of 1,000 messages.
+        permille: u64,
+        /// For so many microseconds.
+        period: u64,
+    },
+    /// All links of an authority are slow.
+    Slow {
+        /// Whose.
+        authority: AuthorityIndex,
+        /// Up to so many microseconds more per message.
+        micros: u64,
+        /// For so many microseconds.
+        period: u64,
+    },
+    /// The clock of an authority is off from now on. It never runs backwards: when set back it stands still.
+    Clock {
+        /// Whose.
+        authority: AuthorityIndex,
+        /// By so many microseconds against the simulation's.
+        offset: i64,
+    },
+}
+
+/// A fault with its instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Microseconds after the start.
+    pub at: u64,
+    /// What.
+    pub fault: Fault,
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>9.3} s  {:?}", self.at as f64 / 1e6, self.fault)
+    }
+}
+
+/// Draws what goes wrong within `period`, in order. Everything is over at its end but for what clocks show.
+pub fn draw(options: &Options, period: u64) -> Vec<Event> {
+    if !options.faults {
+        return Vec::new();
+    }
+    let mut random = Random::new(options.seed, "faults");
+    let mut events = Vec::new();
+    // Some runs are calm and some are not; in each, most faults are of a few kinds.
+    let pause = random.pick(&[500_000, 1_500_000, 4_000_000]);
+    let kinds: Vec<u64> = (0..random.between(1, 4)).map(|_| random.below(KINDS)).collect();
+    let mut at = random.below(pause) + 1;
+    while at < period {
+        let kind = if random.chance(800) { random.pick(&kinds) } else { random.below(KINDS) };
+        let length = random.pick(&[20_000, 300_000, 1_000_000, 4_000_000]).min(period - at);
+        draw_one(options, &mut random, kind, at, length, &mut events);
+        at += random.below(2 * pause) + 1;
+    }
+    events.sort_by_key(|event| event.at);
+    events
+}
+
+fn draw_one(
+    options: &Options,
+    random: &mut Random,
+    kind: u64,
+    at: u64,
+    length: u64,
+    events: &mut Vec<Event>,
+) {
+    let all: Vec<AuthorityIndex> = (0..options.authorities as u16).map(AuthorityIndex).collect();
+    let authority = random.pick(&all);
+    let machine = machine(options, random, authority);
+    let mut push = |at, fault| events.push(Event { at, fault });
+    match kind {
+        0 => push(at, Fault::Crash { machines: vec![machine], down: length }),
+        1 => {
+            let mut machines: Vec<Party> =
+                (0..options.shards).map(|s| Party::Worker(authority, ShardId(s))).collect();
+            machines.push(Party::Beacon(authority));
+            push(at, Fault::Crash { machines, down: length });
+        }
+        2 => push(at, Fault::PowerLoss { authorities: vec![authority], down: length }),
+        3 => push(at, Fault::PowerLoss { authorities: all, down: length }),
+        4 => push(at, Fault::PowerLoss { authorities: some(random, &all), down: length }),
+        5 => push(at, Fault::SyncError { machine }),
+        6 => {
+            let from = some(random, &all);
+            let to = all.into_iter().filter(|authority| !from.contains(authority)).collect();
+            push(at, Fault::Partition { from, to, one_way: random.chance(300), period: length });
+        }
+        7 => {
+            // A link that comes and goes.
+            let others: Vec<AuthorityIndex> = all.into_iter().filter(|other| *other != authority).collect();
+            let to = vec![random.pick(&others)];
+            let times = random.between(2, 6);
+            let period = length / (2 * times) + 1;
+            for turn in 0..times {
+                let (from, to) = (vec![authority], to.clone());
+                push(at + turn * 2 * period, Fault::Partition { from, to, one_way: false, period });
+            }
+        }
+        8 => push(at, Fault::Loss { permille: random.pick(&[10, 50, 200]), period: length }),
+        9 => push(at, Fault::Slow { authority, micros: random.pick(&[20_000, 200_000]), period: length }),
+        _ => {
+            let offset = random.below(2 * CLOCK_OFFSET_MAX) as i64 - CLOCK_OFFSET_MAX as i64;
+            push(at, Fault::Clock { authority, offset });
+        }
+    }
+}
+
+fn machine(options: &Options, random: &mut Random, authority: AuthorityIndex) -> Party {
+    if random.chance(500) {
+        Party::Beacon(authority)
+    } else {
+        Party::Worker(authority, ShardId(random.below(u64::from(options.shards)) as u16))
+    }
+}
+
+/// At least one and not all.
+fn some(random: &mut Random, all: &[AuthorityIndex]) -> Vec<AuthorityIndex> {
+    let count = random.between(1, all.len() as u64 - 1);
+    let mut left = all.to_vec();
+    let mut chosen: Vec<AuthorityIndex> =
+        (0..count).map(|_| left.swap_remove(random.index(left.len()))).collect();
+    chosen.sort();
+    chosen
+}
+
+const KINDS: u64 = 11;
+
+/// Two clocks differ by at most twice this much, below the 500 ms that a vertex may be ahead.
+const CLOCK_OFFSET_MAX: u64 = 200_000;

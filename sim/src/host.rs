@@ -1,0 +1,224 @@
+//! The process of one machine: its inbox, its log, and the steps in which a driver runs it.
+
+use std::collections::VecDeque;
+
+use fresnel_log::{Log, LogError, Recovered};
+use fresnel_types::{BlockIndex, Effect, Input, LogEntry, Machine, Party, Timestamp};
+
+use crate::{
+    disk::SimDisk,
+    invariants::{Broken, hold},
+    machines::{AnyMachine, Setup},
+};
+
+/// A machine with its disk, running or not.
+pub(crate) struct Host {
+    pub(crate) party: Party,
+    life: Option<Life>,
+    /// The disk while nothing runs.
+    disk: Option<SimDisk>,
+    /// Counts starts, so that what was meant for an earlier process does not reach a later one.
+    pub(crate) incarnation: u64,
+    inbox: VecDeque<Input>,
+    /// The clock against the simulation's, and what it showed last.
+    offset: i64,
+    shown: Timestamp,
+    /// The instant of the tick that is scheduled, in the simulation's time.
+    pub(crate) tick_at: Option<Timestamp>,
+    /// Whether a step is scheduled.
+    pub(crate) woken: bool,
+    /// Blocks whose records the monitor has seen.
+    pub(crate) recorded: BlockIndex,
+    idle_ticks: u64,
+    segment_bytes: u64,
+}
+
+struct Life {
+    machine: AnyMachine,
+    log: Log<SimDisk>,
+    /// Effects of the last step, waiting for their sync.
+    unreleased: Option<Vec<Effect>>,
+}
+
+/// What a step gives to do.
+pub(crate) enum Stepped {
+    /// Nothing happened.
+    Idle,
+    /// The disk failed, after which the process must end.
+    Failed,
+    /// Effects wait for a release; whether anything is to be synced first.
+    Busy { dirty: bool },
+}
+
+impl Host {
+    pub(crate) fn new(party: Party, disk: SimDisk, segment_bytes: u64) -> Self {
+        Self {
+            party,
+            life: None,
+            disk: Some(disk),
+            incarnation: 0,
+            inbox: VecDeque::new(),
+            offset: 0,
+            shown: Timestamp(0),
+            tick_at: None,
+            woken: false,
+            recorded: BlockIndex(0),
+            idle_ticks: 0,
+            segment_bytes,
+        }
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        self.life.is_some()
+    }
+
+    pub(crate) fn machine(&self) -> Option<&AnyMachine> {
+        self.life.as_ref().map(|life| &life.machine)
+    }
+
+    /// Opens log and machine; whether the log had a torn tail.
+    pub(crate) fn start(&mut self, setup: &Setup, now: Timestamp) -> Result<bool, Broken> {
+        let disk = self.disk.take().expect("a host that is down has its disk");
+        let options = fresnel_log::Options { segment_bytes: self.segment_bytes };
+        let broken = |what| Broken { invariant: "D2", what };
+        let (log, Recovered { entries, cut }) = Log::open(disk, options)
+            .map_err(|error| broken(format!("the log of {:?}: {error}", self.party)))?;
+        let now = self.clock(now);
+        let machine = AnyMachine::open(setup, self.party, entries, now)
+            .map_err(|error| broken(format!("{:?} cannot be restored: {error}", self.party)))?;
+        self.life = Some(Life { machine, log, unreleased: None });
+        self.incarnation += 1;
+        self.tick_at = None;
+        self.woken = false;
+        self.recorded = BlockIndex(0);
+        Ok(cut.is_some())
+    }
+
+    /// Ends the process. With `write_through`, what it had appended reaches the disk unsynced.
+    pub(crate) fn crash(&mut self, write_through: bool) {
+        if let Some(mut life) = self.life.take() {
+            if write_through && life.log.is_dirty() {
+                life.log.disk_mut().fail_next_sync();
+                let failed = life.log.sync();
+                assert!(failed.is_err(), "the sync was made to fail");
+            }
+            let mut disk = life.log.into_disk();
+            disk.repair();
+            self.disk = Some(disk);
+        }
+        self.inbox.clear();
+        self.tick_at = None;
+    }
+
+    /// Drops or tears what is unsynced on the disk of a host that is down.
+    pub(crate) fn lose_power(&mut self) {
+        self.disk.as_mut().expect("power is lost after the process ended").lose_power();
+    }
+
+    /// Makes the next sync fail.
+    pub(crate) fn fail_next_sync(&mut self) {
+        if let Some(life) = &mut self.life {
+            life.log.disk_mut().fail_next_sync();
+        }
+    }
+
+    /// Sets the clock.
+    pub(crate) fn set_clock(&mut self, offset: i64) {
+        self.offset = offset;
+        self.tick_at = None;
+    }
+
+    /// What its clock shows at `now`.
+    pub(crate) fn clock(&mut self, now: Timestamp) -> Timestamp {
+        self.shown = self.shown.max(Timestamp(now.0.saturating_add_signed(self.offset)));
+        self.shown
+    }
+
+    /// When the machine wants its next tick, in the simulation's time.
+    pub(crate) fn deadline(&self) -> Option<Timestamp> {
+        let deadline = self.life.as_ref().filter(|life| life.unreleased.is_none())?.machine.deadline()?;
+        Some(Timestamp(deadline.0.saturating_add_signed(-self.offset)))
+    }
+
+    /// Puts an input into the inbox; whether a step is to be scheduled.
+    pub(crate) fn take(&mut self, input: Input) -> bool {
+        if self.is_up() {
+            self.inbox.push_back(input);
+        }
+        self.wants_step()
+    }
+
+    /// Whether inputs wait and nothing keeps them from being handled.
+    pub(crate) fn wants_step(&self) -> bool {
+        !self.woken
+            && !self.inbox.is_empty()
+            && self.life.as_ref().is_some_and(|life| life.unreleased.is_none())
+    }
+
+    /// Handles all waiting inputs and a tick that is due.
+    pub(crate) fn step(&mut self, now: Timestamp) -> Result<Stepped, Broken> {
+        self.woken = false;
+        let now = self.clock(now);
+        let Some(life) = self.life.as_mut().filter(|life| life.unreleased.is_none()) else {
+            return Ok(Stepped::Idle);
+        };
+        let mut effects = Vec::new();
+        let only_tick = self.inbox.is_empty();
+        for input in self.inbox.drain(..) {
+            life.machine.handle(now, input, &mut effects);
+        }
+        let due = |machine: &AnyMachine| machine.deadline().is_some_and(|deadline| deadline <= now);
+        if due(&life.machine) {
+            life.machine.handle(now, Input::Tick, &mut effects);
+        }
+        let spins = only_tick && effects.is_empty() && due(&life.machine);
+        self.idle_ticks = if spins { self.idle_ticks + 1 } else { 0 };
+        hold!(
+            "deadline",
+            self.idle_ticks < IDLE_TICKS_MAX,
+            "{:?} does nothing at its own deadline",
+            self.party
+        );
+        if effects.is_empty() {
+            return Ok(Stepped::Idle);
+        }
+        for effect in &effects {
+            if let Effect::Persist(entry) = effect {
+                match life.log.append(entry) {
+                    Ok(()) => {}
+                    Err(LogError::Disk(_)) => return Ok(Stepped::Failed),
+                    Err(error) => {
+                        let what = format!("{:?} cannot append: {error}", self.party);
+                        return Err(Broken { invariant: "D2", what });
+                    }
+                }
+            }
+        }
+        life.unreleased = Some(effects);
+        Ok(Stepped::Busy { dirty: life.log.is_dirty() })
+    }
+
+    /// Syncs, and gives the effects of the last step: the entries are durable, the sends may leave. None when the disk
+    /// failed, after which the process must end.
+    pub(crate) fn release(&mut self) -> Option<Vec<Effect>> {
+        let life = self.life.as_mut().expect("a release belongs to a running process");
+        match life.log.sync() {
+            Ok(()) => Some(life.unreleased.take().expect("a release follows a step")),
+            Err(LogError::Disk(_)) => None,
+            Err(error) => {
+                unreachable!("a log that is open and not poisoned fails only for its disk: {error}")
+            }
+        }
+    }
+}
+
+/// Entries of an effect list that are to be durable.
+pub(crate) fn entries(effects: &[Effect]) -> impl Iterator<Item = &LogEntry> {
+    effects.iter().filter_map(|effect| match effect {
+        Effect::Persist(entry) => Some(entry),
+        Effect::Send { .. } => None,
+    })
+}
+
+/// Ticks in a row that may leave the deadline where it is and do nothing.
+const IDLE_TICKS_MAX: u64 = 100;

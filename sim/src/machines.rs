@@ -1,0 +1,130 @@
+//! The machines of a cluster, opened from their logs as in production.
+
+use std::sync::Arc;
+
+use fresnel_beacon::{Beacon, Pacing};
+use fresnel_shard::{Batching, Worker};
+use fresnel_types::{
+    BlockIndex, Effect, Genesis, Input, LogEntry, Machine, Party, PublicKey, Record, Timestamp,
+    status::{BeaconStatus, WorkerStatus},
+    verify::Rules,
+};
+
+use crate::{
+    Options, Workers,
+    opaque::{self, OpaqueWorker},
+    options::Chain,
+};
+
+/// What every machine is opened with.
+pub(crate) struct Setup {
+    pub(crate) options: Options,
+    pub(crate) chain: Chain,
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) rules: Arc<Rules>,
+}
+
+impl Setup {
+    pub(crate) fn new(options: &Options) -> Self {
+        let chain = Chain::new(options);
+        let genesis = Arc::new(chain.genesis.clone());
+        let rules = Arc::new(Rules::of(&genesis));
+        Self { options: options.clone(), chain, genesis, rules }
+    }
+
+    /// Every machine of the cluster, those of an authority together.
+    pub(crate) fn parties(&self) -> Vec<Party> {
+        let authorities = self.rules.committee.indices();
+        let workers = |authority| self.rules.shards.iter().map(move |shard| Party::Worker(authority, shard));
+        authorities
+            .flat_map(|authority| [Party::Beacon(authority)].into_iter().chain(workers(authority)))
+            .collect()
+    }
+}
+
+/// One of them.
+pub(crate) enum AnyMachine {
+    Beacon(Box<Beacon>),
+    Worker(Box<Worker>),
+    Opaque(Box<OpaqueWorker>),
+}
+
+impl AnyMachine {
+    /// Opens the machine of `party`; an error says why its log does not restore it.
+    pub(crate) fn open(
+        setup: &Setup,
+        party: Party,
+        log: Vec<LogEntry>,
+        now: Timestamp,
+    ) -> Result<Self, String> {
+        let rules = setup.rules.clone();
+        match party {
+            Party::Beacon(authority) => {
+                let key = setup.chain.keys[authority.index()].clone();
+                let config = fresnel_beacon::Config { authority, rules, key, pacing: Pacing::default() };
+                let beacon = Beacon::open(config, log, now).map_err(|error| error.to_string())?;
+                Ok(Self::Beacon(Box::new(beacon)))
+            }
+            Party::Worker(authority, shard) if setup.options.workers == Workers::Real => {
+                let (genesis, batching) = (setup.genesis.clone(), Batching::default());
+                let config = fresnel_shard::Config { authority, shard, genesis, rules, batching };
+                let worker = Worker::open(config, log, now).map_err(|error| error.to_string())?;
+                Ok(Self::Worker(Box::new(worker)))
+            }
+            Party::Worker(authority, shard) => {
+                let lives_here = |address| rules.shards.of_prefix(address) == shard;
+                let mut keys = setup.chain.accounts.iter();
+                let key = keys.find(|key| lives_here(PublicKey::of(key).address().prefix()));
+                let key = key.expect("every shard has funded accounts").clone();
+                let interval = 1_000_000 * setup.rules.committee.size() as u64 / setup.options.rate.max(1);
+                let config = opaque::Config { authority, shard, rules, key, interval };
+                Ok(Self::Opaque(Box::new(OpaqueWorker::open(config, log, now))))
+            }
+            Party::Client(_) => unreachable!("clients are no machines"),
+        }
+    }
+
+    /// The position of a beacon.
+    pub(crate) fn beacon(&self) -> Option<BeaconStatus> {
+        match self {
+            Self::Beacon(beacon) => Some(beacon.status()),
+            Self::Worker(_) | Self::Opaque(_) => None,
+        }
+    }
+
+    /// The position of a real worker.
+    pub(crate) fn worker(&self) -> Option<WorkerStatus> {
+        match self {
+            Self::Worker(worker) => Some(worker.status()),
+            Self::Beacon(_) | Self::Opaque(_) => None,
+        }
+    }
+
+    /// Records of a real worker from a block on.
+    pub(crate) fn records(&self, from: BlockIndex) -> Vec<Record> {
+        match self {
+            Self::Worker(worker) => worker.records(from, RECORDS_MAX),
+            Self::Beacon(_) | Self::Opaque(_) => Vec::new(),
+        }
+    }
+}
+
+impl Machine for AnyMachine {
+    fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match self {
+            Self::Beacon(beacon) => beacon.handle(now, input, effects),
+            Self::Worker(worker) => worker.handle(now, input, effects),
+            Self::Opaque(worker) => worker.handle(now, input, effects),
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Self::Beacon(beacon) => beacon.deadline(),
+            Self::Worker(worker) => worker.deadline(),
+            Self::Opaque(worker) => worker.deadline(),
+        }
+    }
+}
+
+const RECORDS_MAX: usize = 10_000;

@@ -1,0 +1,143 @@
+//! What to simulate, and the genesis that belongs to it.
+
+use std::fmt;
+
+use fresnel_crypto::SigningKey;
+use fresnel_types::{
+    Amount, Authority, Genesis, Parameters, PublicKey, Shards, genesis::Allocation, limits::PROTOCOL_VERSION,
+};
+
+use crate::random::Random;
+
+/// Which workers run beside the beacons.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Workers {
+    /// The real ones, fed by clients.
+    #[default]
+    Real,
+    /// Small stand-ins that execute nothing: batches come from themselves. For finding out whether a fault is the
+    /// beacon's.
+    Opaque,
+}
+
+/// What to simulate. Everything else is drawn from the seed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The seed.
+    pub seed: u64,
+    /// Authorities.
+    pub authorities: usize,
+    /// Shards, a power of two.
+    pub shards: u16,
+    /// Simulated microseconds with clients; faults end at three quarters of it, and then everything must settle.
+    pub duration: u64,
+    /// Whether anything goes wrong.
+    pub faults: bool,
+    /// Transactions per simulated second, over all clients.
+    pub rate: u64,
+    /// Which workers.
+    pub workers: Workers,
+}
+
+impl Options {
+    /// The options of a seed: 4 to 7 authorities, 1 to 4 shards, thirty seconds with faults.
+    pub fn of_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed, "options");
+        Self {
+            seed,
+            authorities: usize::try_from(random.between(4, 7)).expect("small"),
+            shards: random.pick(&[1, 2, 4]),
+            duration: 30_000_000,
+            faults: true,
+            rate: random.pick(&[20, 60]),
+            workers: Workers::Real,
+        }
+    }
+}
+
+/// The command that repeats the simulation.
+impl fmt::Display for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seed, authorities, shards, duration, faults, rate, workers } = self;
+        write!(f, "fresnel sim --seed {seed} --authorities {authorities} --shards {shards} ")?;
+        write!(f, "--duration {}ms --rate {rate}", duration / 1_000)?;
+        if !faults {
+            write!(f, " --no-faults")?;
+        }
+        if *workers == Workers::Opaque {
+            write!(f, " --beacons-only")?;
+        }
+        Ok(())
+    }
+}
+
+/// A chain to simulate, with all its secrets.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    pub(crate) genesis: Genesis,
+    /// The consensus keys, by authority.
+    pub(crate) keys: Vec<SigningKey>,
+    /// The keys of the funded accounts, ascending by address.
+    pub(crate) accounts: Vec<SigningKey>,
+}
+
+impl Chain {
+    /// Draws the chain of a seed. Depths and windows are small, so that floors are passed and windows fill.
+    pub(crate) fn new(options: &Options) -> Self {
+        let mut random = Random::new(options.seed, "genesis");
+        let keys: Vec<SigningKey> =
+            (0..options.authorities).map(|_| SigningKey::from_bytes(&random.bytes())).collect();
+        let unequal = random.chance(250);
+        let authorities = keys
+            .iter()
+            .enumerate()
+            .map(|(index, key)| Authority {
+                name: format!("a{index}"),
+                stake: if unequal { random.between(1, 3) } else { 1 },
+                consensus_key: PublicKey::of(key),
+                network_keys: vec![PublicKey::of(&SigningKey::from_bytes(&random.bytes()))],
+            })
+            .collect();
+        let shards = Shards::new(options.shards).expect("the options name a power of two");
+        let mut accounts: Vec<SigningKey> = Vec::new();
+        for shard in shards.iter() {
+            let of_shard =
+                |key: &SigningKey| shards.of_prefix(PublicKey::of(key).address().prefix()) == shard;
+            let keys = std::iter::repeat_with(|| SigningKey::from_bytes(&random.bytes())).filter(of_shard);
+            accounts.extend(keys.take(ACCOUNTS_PER_SHARD));
+        }
+        accounts.sort_by_key(|key| PublicKey::of(key).address());
+        let floor_depth = random.pick(&[2, 3, 4, 8, 16, 64]);
+        let parameters = Parameters {
+            block_interval: random.pick(&[5_000, 20_000, 100_000]),
+            block_commits_max: random.pick(&[1, 4, 16]),
+            floor_depth,
+            batch_memory: floor_depth + random.pick(&[0, 32, 512]),
+            lag_max: random.pick(&[4, 16, 256]),
+            wait_max: random.pick(&[200_000, 1_000_000]),
+            window: random.pick(&[1, 2, 8, 64]),
+            delivery_max: random.pick(&[1, 4, 64]),
+            account_minimum: ACCOUNT_MINIMUM,
+            ..Parameters::default()
+        };
+        let allocation = |key| Allocation { address: PublicKey::of(key).address(), amount: FUNDS };
+        let genesis = Genesis {
+            protocol: PROTOCOL_VERSION,
+            name: format!("simulation {}", options.seed),
+            shards,
+            parameters,
+            authorities,
+            accounts: accounts.iter().map(allocation).collect(),
+        };
+        genesis.check().expect("every value drawn is within its range");
+        Self { genesis, keys, accounts }
+    }
+}
+
+/// The least credit that opens an account; less bounces.
+pub(crate) const ACCOUNT_MINIMUM: Amount = Amount(10);
+
+/// What each account owns at first: enough for any simulation.
+pub(crate) const FUNDS: Amount = Amount(1_000_000);
+
+const ACCOUNTS_PER_SHARD: usize = 6;

@@ -1,0 +1,66 @@
+//! Whole clusters from seeds: a few short ones always, the suite when asked for.
+
+use fresnel_sim::{Options, Workers, run, suite::Suite};
+
+/// A short run of a seed.
+fn short(seed: u64) -> Options {
+    Options { duration: 4_000_000, ..Options::of_seed(seed) }
+}
+
+#[test]
+fn a_calm_cluster_settles_everything_without_asking_twice() {
+    let options = Options { faults: false, authorities: 4, shards: 2, ..short(1) };
+    let report = run(options).unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{report}");
+    assert!(report.submitted > 30 && report.settled == report.submitted, "{report}");
+    assert_eq!((report.restarts, report.power_losses, report.lost), (0, 0, 0), "{report}");
+    assert!(report.commits > 10 && report.records > 10, "{report}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_trace() {
+    let trace = |seed| run(short(seed)).unwrap_or_else(|violation| panic!("{violation}")).trace;
+    let first = trace(7);
+    assert_eq!(first, trace(7));
+    assert_ne!(first, trace(8));
+}
+
+#[test]
+fn beacons_alone_keep_one_order() {
+    let suite = Suite::run(100..106, |seed| Options { workers: Workers::Opaque, ..short(seed) });
+    println!("{suite}");
+    assert!(suite.violations.is_empty(), "{suite}");
+    assert!(suite.commits_min > 5, "{suite}");
+}
+
+#[test]
+fn short_runs_with_faults_hold_every_invariant() {
+    let suite = Suite::run(0..8, short);
+    println!("{suite}");
+    assert!(suite.violations.is_empty(), "{suite}");
+    assert!(suite.total.restarts > 0 && suite.total.power_losses > 0, "{suite}");
+}
+
+/// The acceptance of the engine. `FRESNEL_SIM_SEEDS=1000..1500` chooses others than the default.
+#[test]
+#[ignore = "minutes; run with --ignored"]
+fn five_hundred_seeds() {
+    let range = std::env::var("FRESNEL_SIM_SEEDS").unwrap_or_else(|_| "0..500".to_owned());
+    let (from, to) = range.split_once("..").expect("FRESNEL_SIM_SEEDS is a range like 0..500");
+    let seed = |text: &str| text.parse::<u64>().expect("a seed is a number");
+    let suite = Suite::run(seed(from)..seed(to), Options::of_seed);
+    println!("{suite}");
+    assert!(suite.violations.is_empty(), "{suite}");
+    assert!(suite.commits_min >= 200, "the fewest commits of a run are {}", suite.commits_min);
+    let total = &suite.total;
+    for (name, count) in [
+        ("restarts", total.restarts),
+        ("power losses", total.power_losses),
+        ("fetches", total.fetches),
+        ("floors passed", total.floors_passed),
+        ("bounces", total.bounces),
+        ("full windows", total.full_windows),
+    ] {
+        assert!(count > 0, "the suite saw no {name}: {suite}");
+    }
+}
