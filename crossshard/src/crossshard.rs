@@ -3,8 +3,8 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, BlockIndex, Bundle, Close, Effect, Message, Party, Receipt, Record, ShardId, Tally,
-    Timestamp, commit::Certified, leaves::PairLeaf, verify::Rules,
+    AuthorityIndex, BlockIndex, Bundle, Close, Effect, Message, Party, PeerCounters, Receipt, Record,
+    ShardId, Timestamp, commit::Certified, leaves::PairLeaf, verify::Rules,
 };
 
 use crate::{
@@ -42,19 +42,6 @@ pub enum Delivery {
         /// For the totals leaf of a block with input.
         next_source: ShardId,
     },
-}
-
-/// What another shard's usable record says about own requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PeerCounters {
-    /// The other shard.
-    pub shard: ShardId,
-    /// The block of its record.
-    pub block: BlockIndex,
-    /// Own requests that it consumed.
-    pub consumed: Tally,
-    /// Of these, the ones it bounced.
-    pub bounced: Tally,
 }
 
 /// What happened since the start.
@@ -100,14 +87,13 @@ impl CrossShard {
         self.outbox.push(record, outbox);
         for destination in self.others() {
             let bundle = self.outbox.newest(destination).expect("just pushed");
-            effects.push(send(
-                Party::Worker(self.authority, destination),
-                Message::Bundle(Box::new(bundle)),
-            ));
+            effects.push(send(Party::Worker(self.authority, destination), Message::Bundle(Box::new(bundle))));
         }
         let (own, inboxes) = (self.shard, &self.inboxes);
         let cursor = |shard: ShardId| {
-            inboxes[shard.index()].newest_verified().map_or(0, |bundle| bundle.record.pairs[own.index()].cursor())
+            inboxes[shard.index()]
+                .newest_verified()
+                .map_or(0, |bundle| bundle.record.pairs[own.index()].cursor())
         };
         self.outbox.prune(cursor, own);
     }
@@ -182,7 +168,8 @@ impl CrossShard {
         };
         if source == self.shard && from == Party::Worker(self.authority, destination) {
             let _full = self.outbox.after(destination, after).take(ANSWER_BUNDLES_MAX).all(give);
-        } else if destination == self.shard && matches!(from, Party::Worker(_, shard) if shard == self.shard) {
+        } else if destination == self.shard && matches!(from, Party::Worker(_, shard) if shard == self.shard)
+        {
             let mut bundles = self.inboxes[source.index()].verified_after(after).take(ANSWER_BUNDLES_MAX);
             let _full = bundles.all(|bundle| give(bundle.clone()));
         }
@@ -250,7 +237,8 @@ impl CrossShard {
             let (leaf, usable) = (pairs(source), close.usable[source.index()]);
             let inbox = &mut self.inboxes[source.index()];
             inbox.prune(leaf.own.cursor(), usable);
-            if let Some(record) = inbox.usable_record(usable).filter(|record| record.block > leaf.peer_block) {
+            if let Some(record) = inbox.usable_record(usable).filter(|record| record.block > leaf.peer_block)
+            {
                 let pair = &record.pairs[self.shard.index()];
                 peers.push(PeerCounters {
                     shard: source,
@@ -302,6 +290,17 @@ impl CrossShard {
     /// The bundle of a record of `source` that is known to be certified, as long as it is kept.
     pub fn record(&self, source: ShardId, block: BlockIndex) -> Option<&Bundle> {
         self.inboxes[source.index()].verified_at(block)
+    }
+
+    /// The bundles of `source` after a block whose records are known to be certified, ascending, as long as they are
+    /// kept: what `source` consumed and bounced.
+    pub fn verified(&self, source: ShardId, after: BlockIndex) -> impl Iterator<Item = &Bundle> {
+        self.inboxes[source.index()].verified_after(after)
+    }
+
+    /// Whether receipts are here that no block has consumed yet: a reason for the order to go on.
+    pub fn has_undelivered(&self, pairs: &dyn Fn(ShardId) -> PairLeaf) -> bool {
+        self.others().any(|source| self.inboxes[source.index()].has_undelivered(pairs(source).own.cursor()))
     }
 
     /// The newest bundle of `source` whose record is known to be certified.

@@ -8,8 +8,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fresnel_types::{
-    BlockIndex, Bundle, Effect, LogEntry, Receipt, Record, RecordDigest, ShardId, commit::Certified, mmr::Mmr,
-    record::Pair,
+    BlockIndex, Bundle, Effect, LogEntry, Receipt, Record, RecordDigest, ShardId, commit::Certified,
+    mmr::Mmr, record::Pair,
 };
 
 use crate::limits::{CLAIMS_MAX, INBOX_RECORDS_MAX, STASH_MAX, UNTRUSTED_RECORDS_MAX};
@@ -279,6 +279,12 @@ impl Inbox {
             .take_while(move |entry| entry.bundle.record.block <= usable)
             .flat_map(|entry| &entry.bundle.receipts)
             .skip_while(move |receipt| receipt.sequence.0 < cursor)
+    }
+
+    /// Whether anything here, verified or not, has receipts from `cursor` on.
+    pub(crate) fn has_undelivered(&self, cursor: u64) -> bool {
+        let start = self.entries.partition_point(|entry| self.is_consumed(entry, cursor));
+        self.entries.range(start..).any(|entry| !entry.bundle.receipts.is_empty())
     }
 
     /// The newest record up to `usable`.

@@ -13,7 +13,7 @@ mod inbox;
 mod limits;
 mod outbox;
 
-pub use crossshard::{Counters, CrossShard, Delivery, PeerCounters};
+pub use crossshard::{Counters, CrossShard, Delivery};
 
 #[cfg(test)]
 mod tests;

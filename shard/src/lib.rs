@@ -3,9 +3,16 @@
 //! It takes transactions and batches, tells its beacon what may be named, executes the order block by block, attests
 //! what came out, sends and receives receipts, and tells clients how their transactions fare. Like every machine it does
 //! no IO and reads no clock.
+//!
+//! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
+//! `settlement` follows each transaction to its end, `worker` is the switch.
 
 #![forbid(unsafe_code)]
 
+mod blocks;
+mod chain;
+mod limits;
+mod settlement;
 mod worker;
 
 pub use fresnel_mempool::Batching;

@@ -1,12 +1,29 @@
-//! The switch.
+//! The switch: every input of a worker, to the sub-machine that it concerns; then what follows from all of them.
 
 use std::sync::Arc;
 
+use fresnel_crossshard::{CrossShard, Delivery};
+use fresnel_executor::{BlockInput, BlockOutput, Executor};
+use fresnel_mempool::{Batching, Mempool};
+use fresnel_state::Tree;
 use fresnel_types::{
-    AuthorityIndex, Effect, Genesis, Input, LogEntry, Machine, ShardId, Timestamp, status::WorkerStatus, verify::Rules,
+    AuthorityIndex, Batch, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input, LogEntry, Machine,
+    Message, Order, OrderEvent, OrderedBatch, Party, Receipt, Record, RejectionCode, ShardId,
+    SignedTransaction, Timestamp, Verified,
+    commit::Certified,
+    decode,
+    message::Offer,
+    receipt::outbox_root,
+    status::{Answer, Query, WorkerStatus},
+    verify::Rules,
 };
 
-use crate::Batching;
+use crate::{
+    blocks::{Block, Blocks},
+    chain::Chain,
+    limits::RECORDS_PER_ANSWER_MAX,
+    settlement::Settlement,
+};
 
 /// What a worker is and what it must know.
 #[derive(Clone, Debug)]
@@ -26,32 +43,402 @@ pub struct Config {
 /// Why a log does not restore a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum RecoveryError {
-    /// x
-    #[error("x")]
-    Gap,
+    /// The order in the log has a gap.
+    #[error("the log holds the order of commit {found} after that of {last}")]
+    Gap {
+        /// The last one that follows from the genesis without a gap.
+        last: CommitIndex,
+        /// What comes next in the log.
+        found: CommitIndex,
+    },
+    /// An entry that workers do not write.
+    #[error("the log holds an entry of a beacon")]
+    Foreign,
 }
 
 /// A shard's worker at one authority.
-pub struct Worker {}
+pub struct Worker {
+    authority: AuthorityIndex,
+    shard: ShardId,
+    rules: Arc<Rules>,
+    mempool: Mempool,
+    crossshard: CrossShard,
+    executor: Executor,
+    tree: Tree,
+    blocks: Blocks,
+    chain: Chain,
+    settlement: Settlement,
+    /// The time of the last commit.
+    commit_time: Timestamp,
+    /// The last block executed or passed.
+    executed: BlockIndex,
+    /// What the order has certified, per shard.
+    certified: Vec<Certified>,
+    /// Per other shard: the last block whose certified bundle settlement has seen.
+    settled: Vec<BlockIndex>,
+    /// What the own beacon was told last, but for batches and attestations, which only add up.
+    offered: Offer,
+    /// Attestations since the last offer.
+    attestations: Vec<fresnel_types::Attestation>,
+}
 
 impl Worker {
     /// Restores a worker from its log; an empty one starts from the genesis.
     ///
     /// # Errors
     /// When the log contradicts itself.
-    pub fn open(_config: Config, _log: Vec<LogEntry>, _now: Timestamp) -> Result<Self, RecoveryError> {
-        Ok(Self {})
+    pub fn open(config: Config, log: Vec<LogEntry>, now: Timestamp) -> Result<Self, RecoveryError> {
+        let Config { authority, shard, genesis, rules, batching } = config;
+        let (executor, funding) = Executor::genesis(shard, &genesis);
+        let mut tree = Tree::new(rules.shards, shard);
+        tree.apply(&funding);
+        let mempool =
+            Mempool::new(fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching });
+        let mut worker = Self {
+            authority,
+            shard,
+            mempool,
+            crossshard: CrossShard::new(authority, shard, rules.clone()),
+            executor,
+            tree,
+            blocks: Blocks::default(),
+            chain: Chain::new(shard),
+            settlement: Settlement::default(),
+            commit_time: Timestamp(0),
+            executed: BlockIndex(0),
+            certified: vec![Certified::default(); rules.shards.count()],
+            settled: vec![BlockIndex(0); rules.shards.count()],
+            offered: Offer { shard, ..Offer::default() },
+            attestations: Vec::new(),
+            rules,
+        };
+        worker.replay(log, now)?;
+        Ok(worker)
     }
 
     /// Where it is.
     pub fn status(&self) -> WorkerStatus {
-        unimplemented!()
+        WorkerStatus {
+            shard: self.shard,
+            commit: self.blocks.last(),
+            executed: self.executed,
+            certified: self.chain.certified(),
+            pending: self.mempool.pending(),
+            in_flight: self.settlement.in_flight(),
+            diverged: self.chain.diverged(),
+        }
+    }
+
+    /// Own records from `from` on, at most `limit`.
+    pub fn records(&self, from: BlockIndex, limit: usize) -> Vec<Record> {
+        self.chain.records(from, limit)
+    }
+
+    /// Batches and bundles may stand behind the orders that use them, so they go in first. What the replay would send
+    /// again is told when the links come up.
+    fn replay(&mut self, log: Vec<LogEntry>, now: Timestamp) -> Result<(), RecoveryError> {
+        let mut orders = Vec::new();
+        for entry in log {
+            match entry {
+                LogEntry::Batch(bytes) => self.mempool.recover_batch(bytes),
+                LogEntry::Bundle(bundle) => self.crossshard.recover_bundle(bundle),
+                LogEntry::Order(order) => orders.push(order),
+                LogEntry::Vertex(_) | LogEntry::Vote(_) | LogEntry::Certificate(_) | LogEntry::Commit(_) => {
+                    return Err(RecoveryError::Foreign);
+                }
+            }
+        }
+        let mut effects = Vec::new();
+        for order in orders {
+            let last = self.blocks.last();
+            if order.commit != last.next() {
+                return Err(RecoveryError::Gap { last, found: order.commit });
+            }
+            self.take_order(now, &order, &mut effects);
+            self.execute_ready(now, &mut effects);
+            effects.clear();
+        }
+        Ok(())
+    }
+
+    fn message(&mut self, now: Timestamp, from: Party, message: Message, effects: &mut Vec<Effect>) {
+        match message {
+            Message::Order(order) => self.order(now, order, effects),
+            Message::Batch(_)
+            | Message::BatchStored(_)
+            | Message::BatchRequest(_)
+            | Message::Require { .. }
+            | Message::Proposing(_) => self.mempool.handle(now, from, message, effects),
+            Message::Bundle(_) | Message::BundleRequest { .. } => {
+                self.crossshard.handle(now, from, message, effects)
+            }
+            Message::Query { request, query } => {
+                let answer = self.answer(&query);
+                effects.push(Effect::Send { to: vec![from], message: Message::Answer { request, answer } });
+            }
+            // Whatever else passes the link is for beacons or clients, and says nothing to a worker.
+            _ => {}
+        }
+    }
+
+    fn order(&mut self, now: Timestamp, order: Order, effects: &mut Vec<Effect>) {
+        let next = self.blocks.last().next();
+        if order.commit > next {
+            self.tell_beacon(Message::OrderRequest(next), effects);
+        } else if order.commit == next {
+            effects.push(Effect::Persist(LogEntry::Order(order.clone())));
+            self.take_order(now, &order, effects);
+            self.tell_beacon(Message::OrderStored(order.commit), effects);
+        }
+    }
+
+    fn take_order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
+        assert!(self.blocks.take(order), "the caller checked that commit {} is the next", order.commit);
+        self.commit_time = order.time;
+        for event in &order.events {
+            if let OrderEvent::Batch(OrderedBatch { author, batch }) = event
+                && *author == self.authority
+                && let Some(batch) =
+                    self.mempool.batch(&batch.id).and_then(|bytes| decode::<Batch>(&bytes).ok())
+            {
+                batch
+                    .transactions
+                    .iter()
+                    .for_each(|signed| self.settlement.ordered(&signed.transaction.id()));
+            }
+        }
+        self.mempool.order(now, order, effects);
+        self.certified.clone_from(&order.certified);
+        self.crossshard.certified(now, &order.certified, effects);
+        let own = order.certified[self.shard.index()];
+        if self.chain.certify(own, self.executed) {
+            self.settlement.certified(own.block);
+        }
+    }
+
+    /// Executes every closed block whose batches and receipts are here.
+    fn execute_ready(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        while self.chain.diverged().is_none() {
+            self.settle_consumed();
+            let Some(block) = self.blocks.front() else { return };
+            let absent: Vec<OrderedBatch> = block
+                .batches
+                .iter()
+                .filter(|ordered| self.mempool.batch(&ordered.batch.id).is_none())
+                .copied()
+                .collect();
+            for ordered in &absent {
+                self.mempool.want(now, ordered.author, ordered.batch, effects);
+            }
+            let executor = &self.executor;
+            let delivery = self.crossshard.deliver(
+                now,
+                &block.close,
+                &|other| executor.pair(other),
+                executor.totals().next_source,
+                effects,
+            );
+            let Delivery::Ready { receipts, peers, next_source } = delivery else { return };
+            if !absent.is_empty() {
+                return;
+            }
+            let block = self.blocks.pop().expect("the front was looked at above");
+            self.executed = block.close.block;
+            if block.batches.is_empty() && receipts.is_empty() {
+                self.chain.pass(block.close.block);
+                continue;
+            }
+            let batches = self.transactions(&block);
+            let output = self.executor.execute(&BlockInput {
+                opened: block.close.opened,
+                peers: &peers,
+                next_source,
+                receipts: &receipts,
+                batches: &batches.iter().map(Vec::as_slice).collect::<Vec<_>>(),
+            });
+            self.conclude(&block, output, &receipts, effects);
+        }
+    }
+
+    /// The transactions of the block's batches. A batch that its vertex' author did not make for this shard counts for
+    /// nothing, since only an author's own batches may be named.
+    fn transactions(&self, block: &Block) -> Vec<Vec<SignedTransaction>> {
+        block
+            .batches
+            .iter()
+            .map(|ordered| {
+                let bytes = self.mempool.batch(&ordered.batch.id).expect("looked for before");
+                let batch: Batch = decode(&bytes).expect("the mempool keeps only batches that were verified");
+                if batch.author == ordered.author && batch.shard == self.shard {
+                    batch.transactions
+                } else {
+                    vec![]
+                }
+            })
+            .collect()
+    }
+
+    /// Tree, record, attestation, bundles and news of an executed block.
+    fn conclude(
+        &mut self,
+        block: &Block,
+        output: BlockOutput,
+        receipts: &[(ShardId, Receipt)],
+        effects: &mut Vec<Effect>,
+    ) {
+        let (position, earlier) = self.chain.head();
+        let record = Record {
+            epoch: self.rules.epoch,
+            shard: self.shard,
+            block: block.close.block,
+            log: block.close.log,
+            position,
+            earlier,
+            state: self.tree.apply(&output.writes),
+            outbox: outbox_root(&output.outbox),
+            results: output.results,
+            supply: output.totals.supply,
+            burned: output.totals.burned,
+            pairs: output.pairs,
+        };
+        self.attestations.push(self.chain.append(record.clone()));
+        let returned = receipts.iter().filter_map(|(_, receipt)| match receipt.kind {
+            fresnel_types::ReceiptKind::Bounce { .. } => Some(receipt.transaction),
+            fresnel_types::ReceiptKind::Request { .. } => None,
+        });
+        self.settlement.executed(block.close.block, &output.outcomes, &output.outbox, returned);
+        if self.chain.certified().block >= block.close.block {
+            self.settlement.certified(self.chain.certified().block);
+        }
+        self.crossshard.emit(&record, output.outbox, effects);
+        block.batches.iter().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
+    }
+
+    /// Shows settlement the bundles that became certified.
+    fn settle_consumed(&mut self) {
+        for source in self.rules.shards.iter().filter(|source| *source != self.shard) {
+            let seen = &mut self.settled[source.index()];
+            for bundle in self.crossshard.verified(source, *seen) {
+                self.settlement.consumed(self.shard, bundle);
+                *seen = bundle.record.block;
+            }
+        }
+    }
+
+    fn submit(
+        &mut self,
+        now: Timestamp,
+        client: ClientId,
+        request: u64,
+        transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let ids: Vec<_> = transactions
+            .iter()
+            .map(|entry| entry.as_ref().ok().map(|signed| signed.transaction.id()))
+            .collect();
+        let known = |id: &Option<_>| id.as_ref().is_some_and(|id| self.settlement.is_executed(id));
+        let transactions = transactions
+            .into_iter()
+            .zip(&ids)
+            .map(|(entry, id)| if known(id) { Err(RejectionCode::Duplicate) } else { entry })
+            .collect();
+        let executor = &self.executor;
+        let submission = self.mempool.submit(
+            now,
+            client,
+            transactions,
+            self.commit_time,
+            &|owner| executor.account(owner),
+            effects,
+        );
+        for (id, result) in ids.iter().zip(&submission.results) {
+            if let (Some(id), None | Some(RejectionCode::Duplicate)) = (id, result) {
+                self.settlement.listen(client, *id);
+            }
+        }
+        effects.push(Effect::Send {
+            to: vec![Party::Client(client)],
+            message: Message::Admission {
+                request,
+                results: submission.results,
+                retry_after: submission.retry_after,
+            },
+        });
+    }
+
+    fn answer(&self, query: &Query) -> Answer {
+        match query {
+            Query::Account(owner) => {
+                Answer::Account { block: self.executed, account: self.executor.account(owner) }
+            }
+            Query::Transaction(id) => Answer::Transaction(self.settlement.progress(id)),
+            Query::Records(from) => Answer::Records(self.chain.records(*from, RECORDS_PER_ANSWER_MAX)),
+            Query::Status => Answer::Worker(self.status()),
+            Query::Commits(_) => Answer::Unsupported,
+        }
+    }
+
+    fn connected(&mut self, now: Timestamp, party: Party, effects: &mut Vec<Effect>) {
+        if party == Party::Beacon(self.authority) {
+            self.tell_beacon(Message::OrderRequest(self.blocks.last().next()), effects);
+            self.attestations = self.chain.outstanding();
+            let batches = self.mempool.outstanding();
+            self.offer(batches, true, effects);
+        }
+        self.mempool.connected(now, party, effects);
+        self.crossshard.connected(now, party, effects);
+    }
+
+    /// Tells the own beacon what is new, if anything is.
+    fn offer(&mut self, batches: Vec<fresnel_types::BatchRef>, again: bool, effects: &mut Vec<Effect>) {
+        let attestations = std::mem::take(&mut self.attestations);
+        let held = self.crossshard.held();
+        let pending = self.mempool.pending() > 0
+            || self.blocks.has_input()
+            || self.settlement.is_open()
+            || self.crossshard.has_undelivered(&|other| self.executor.pair(other));
+        let told = &mut self.offered;
+        if !again
+            && batches.is_empty()
+            && attestations.is_empty()
+            && told.held == held
+            && told.pending == pending
+        {
+            return;
+        }
+        told.held.clone_from(&held);
+        told.pending = pending;
+        let offer = Offer { shard: self.shard, batches, attestations, held, pending };
+        self.tell_beacon(Message::Offer(offer), effects);
+    }
+
+    fn tell_beacon(&self, message: Message, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Send { to: vec![Party::Beacon(self.authority)], message });
     }
 }
 
 impl Machine for Worker {
-    fn handle(&mut self, _now: Timestamp, _input: Input, _effects: &mut Vec<Effect>) {}
+    fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Tick => {
+                self.mempool.tick(now, effects);
+                self.crossshard.tick(now, effects);
+            }
+            Input::Connected(party) => self.connected(now, party, effects),
+            Input::Message { from, message } => self.message(now, from, message.into_inner(), effects),
+            Input::Submit { client, request, transactions } => {
+                self.submit(now, client, request, transactions, effects);
+            }
+            Input::Disconnected(client) => self.settlement.forget_client(client),
+        }
+        self.execute_ready(now, effects);
+        let batches = self.mempool.take_offers();
+        self.offer(batches, false, effects);
+        self.settlement.flush(effects);
+    }
+
     fn deadline(&self) -> Option<Timestamp> {
-        None
+        [self.mempool.deadline(), self.crossshard.deadline()].into_iter().flatten().min()
     }
 }

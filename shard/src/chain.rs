@@ -1,0 +1,176 @@
+//! The chain of this shard's records: the own ones, and which of them the order has certified.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use fresnel_types::{
+    Attestation, BlockIndex, Record, RecordDigest, ShardId, commit::Certified, hash::Root, mmr::Mmr,
+};
+
+use crate::limits::{RECORDS_RETAINED, UNEXECUTED_CERTIFIED_MAX};
+
+/// Own records with their certification.
+#[derive(Debug)]
+pub(crate) struct Chain {
+    shard: ShardId,
+    range: Mmr,
+    /// The last [`RECORDS_RETAINED`] records with their digests, ascending by block.
+    records: VecDeque<(Record, RecordDigest)>,
+    certified: Certified,
+    /// What the order certified of blocks not executed here yet.
+    ahead: BTreeMap<BlockIndex, RecordDigest>,
+    diverged: Option<BlockIndex>,
+}
+
+impl Chain {
+    pub(crate) fn new(shard: ShardId) -> Self {
+        Self {
+            shard,
+            range: Mmr::default(),
+            records: VecDeque::new(),
+            certified: Certified::default(),
+            ahead: BTreeMap::new(),
+            diverged: None,
+        }
+    }
+
+    /// Position and range root that the next record states.
+    pub(crate) fn head(&self) -> (u64, Root) {
+        (self.range.count(), self.range.root())
+    }
+
+    /// Appends an own record and gives the attestation of it.
+    pub(crate) fn append(&mut self, record: Record) -> Attestation {
+        let digest = record.digest();
+        self.range.append_record(&digest);
+        let block = record.block;
+        self.records.push_back((record, digest));
+        while self.records.len() > RECORDS_RETAINED {
+            self.records.pop_front();
+        }
+        if let Some(expected) = self.ahead.remove(&block) {
+            self.compare(block, digest, expected);
+        }
+        Attestation { shard: self.shard, block, record: digest }
+    }
+
+    /// A block without input was passed, so a record certified for it is not ours.
+    pub(crate) fn pass(&mut self, block: BlockIndex) {
+        if self.ahead.remove(&block).is_some() {
+            self.diverged.get_or_insert(block);
+        }
+    }
+
+    /// The order certified a record of this shard; whether that is news. `executed` is the last block executed here.
+    pub(crate) fn certify(&mut self, certified: Certified, executed: BlockIndex) -> bool {
+        if certified.block <= self.certified.block {
+            return false;
+        }
+        self.certified = certified;
+        if certified.block > executed {
+            self.ahead.insert(certified.block, certified.record);
+            while self.ahead.len() > UNEXECUTED_CERTIFIED_MAX {
+                self.ahead.pop_first();
+            }
+        } else {
+            match self.records.binary_search_by_key(&certified.block, |(record, _)| record.block) {
+                Ok(place) => self.compare(certified.block, self.records[place].1, certified.record),
+                Err(_) => {
+                    self.diverged.get_or_insert(certified.block);
+                }
+            }
+        }
+        true
+    }
+
+    /// The first block at which the own record differs from the certified one, if there is one.
+    pub(crate) fn diverged(&self) -> Option<BlockIndex> {
+        self.diverged
+    }
+
+    /// What the order certified last.
+    pub(crate) fn certified(&self) -> Certified {
+        self.certified
+    }
+
+    /// Attestations that may still be needed: those of records after the certified one.
+    pub(crate) fn outstanding(&self) -> Vec<Attestation> {
+        self.records
+            .iter()
+            .skip(self.records.partition_point(|(record, _)| record.block <= self.certified.block))
+            .map(|(record, digest)| Attestation { shard: self.shard, block: record.block, record: *digest })
+            .collect()
+    }
+
+    /// Records from `from` on, at most `limit`.
+    pub(crate) fn records(&self, from: BlockIndex, limit: usize) -> Vec<Record> {
+        let start = self.records.partition_point(|(record, _)| record.block < from);
+        self.records.iter().skip(start).take(limit).map(|(record, _)| record.clone()).collect()
+    }
+
+    fn compare(&mut self, block: BlockIndex, own: RecordDigest, certified: RecordDigest) {
+        if own != certified {
+            self.diverged.get_or_insert(block);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fresnel_types::{Amount, Epoch, LogDigest, StateRoot};
+
+    use super::*;
+
+    fn record(chain: &Chain, block: u64) -> Record {
+        let (position, earlier) = chain.head();
+        Record {
+            epoch: Epoch(0),
+            shard: ShardId(0),
+            block: BlockIndex(block),
+            log: LogDigest([0; 32]),
+            position,
+            earlier,
+            state: StateRoot::default(),
+            outbox: Root::default(),
+            results: Root::default(),
+            supply: Amount(0),
+            burned: Amount(0),
+            pairs: vec![],
+        }
+    }
+
+    fn certified(block: u64, record: RecordDigest) -> Certified {
+        Certified { block: BlockIndex(block), record }
+    }
+
+    #[test]
+    fn certification_is_cumulative_and_ends_the_need_to_attest() {
+        let mut chain = Chain::new(ShardId(0));
+        let digests: Vec<_> = [1, 3, 4].map(|block| chain.append(record(&chain, block)).record).to_vec();
+        assert_eq!(chain.outstanding().len(), 3);
+        assert!(chain.certify(certified(3, digests[1]), BlockIndex(4)));
+        assert!(!chain.certify(certified(1, digests[0]), BlockIndex(4)), "behind");
+        assert_eq!(chain.outstanding().iter().map(|a| a.block.0).collect::<Vec<_>>(), vec![4]);
+        assert_eq!(chain.records(BlockIndex(2), 9).len(), 2);
+        assert_eq!(chain.diverged(), None);
+    }
+
+    #[test]
+    fn a_different_certified_record_is_divergence_whenever_it_shows() {
+        let foreign = RecordDigest([9; 32]);
+        let mut late = Chain::new(ShardId(0));
+        late.append(record(&late, 1));
+        late.certify(certified(1, foreign), BlockIndex(1));
+        assert_eq!(late.diverged(), Some(BlockIndex(1)));
+
+        let mut early = Chain::new(ShardId(0));
+        early.certify(certified(2, foreign), BlockIndex(0));
+        assert_eq!(early.diverged(), None);
+        early.append(record(&early, 2));
+        assert_eq!(early.diverged(), Some(BlockIndex(2)));
+
+        let mut absent = Chain::new(ShardId(0));
+        absent.certify(certified(2, foreign), BlockIndex(0));
+        absent.pass(BlockIndex(2));
+        assert_eq!(absent.diverged(), Some(BlockIndex(2)));
+    }
+}

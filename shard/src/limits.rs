@@ -1,0 +1,19 @@
+//! Bounds of a worker, with their reasons.
+
+/// Own records kept in memory to answer questions: with 50 blocks a second, twenty minutes. The log has all.
+pub(crate) const RECORDS_RETAINED: usize = 65_536;
+
+/// Certified digests kept of blocks not executed here yet: a worker that far behind compares the latest ones.
+pub(crate) const UNEXECUTED_CERTIFIED_MAX: usize = 4_096;
+
+/// Records in one answer: at about 500 bytes with two shards, a megabyte.
+pub(crate) const RECORDS_PER_ANSWER_MAX: usize = 1_024;
+
+/// Transactions whose last news is kept for those who ask or submit again.
+pub(crate) const NEWS_RETAINED: usize = 500_000;
+
+/// Clients that hear about one transaction; more only ask.
+pub(crate) const LISTENERS_MAX: usize = 4;
+
+/// News in one message to a client: about 100 kB.
+pub(crate) const NEWS_PER_MESSAGE_MAX: usize = 1_024;

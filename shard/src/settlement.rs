@@ -1,0 +1,234 @@
+//! How far each transaction has come: ordered, executed, final, settled, and who wants to hear of it.
+//!
+//! A transaction without a receipt is settled when it is final. One with a request is settled when a certified record of
+//! the destination has consumed it, or, if it was bounced there, when a certified own record has consumed the bounce.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use fresnel_types::{
+    BlockIndex, Bundle, ClientId, Effect, Message, Outcome, Party, Receipt, ReceiptKind, Sequence, ShardId,
+    TransactionId,
+    status::{Level, Progress},
+};
+
+use crate::limits::{LISTENERS_MAX, NEWS_PER_MESSAGE_MAX, NEWS_RETAINED};
+
+/// Progress of the shard's transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Settlement {
+    news: BTreeMap<TransactionId, Known>,
+    /// The keys of `news`, oldest first: what is forgotten when there are too many.
+    order: VecDeque<TransactionId>,
+    /// Executed, not certified.
+    executed: VecDeque<(BlockIndex, Vec<TransactionId>)>,
+    /// Per destination: requests whose consumption was not seen, by sequence.
+    requests: BTreeMap<ShardId, BTreeMap<Sequence, TransactionId>>,
+    /// Requests that came back and await the consumption of their bounce.
+    bouncing: BTreeSet<TransactionId>,
+    /// Bounces consumed by own blocks that are not certified yet.
+    returned: VecDeque<(BlockIndex, TransactionId)>,
+    /// News not told yet.
+    outbox: BTreeMap<ClientId, Vec<Progress>>,
+}
+
+#[derive(Debug)]
+struct Known {
+    progress: Progress,
+    /// Whether a request of it is under way.
+    open: bool,
+    listeners: Vec<ClientId>,
+}
+
+impl Settlement {
+    /// `client` wants to hear about `transaction`, admitted now or known before; what is known is told at once.
+    pub(crate) fn listen(&mut self, client: ClientId, transaction: TransactionId) {
+        let known = known(&mut self.news, &mut self.order, transaction);
+        if !known.listeners.contains(&client) && known.listeners.len() < LISTENERS_MAX {
+            known.listeners.push(client);
+        }
+        if known.progress.level > Level::Admitted {
+            self.outbox.entry(client).or_default().push(known.progress);
+        }
+        self.forget_oldest();
+    }
+
+    /// The client is gone.
+    pub(crate) fn forget_client(&mut self, client: ClientId) {
+        self.outbox.remove(&client);
+        for known in self.news.values_mut() {
+            known.listeners.retain(|listener| *listener != client);
+        }
+    }
+
+    /// Whether the transaction was executed, whatever came of it.
+    pub(crate) fn is_executed(&self, transaction: &TransactionId) -> bool {
+        self.news.get(transaction).is_some_and(|known| known.progress.level >= Level::Executed)
+    }
+
+    /// The last news.
+    pub(crate) fn progress(&self, transaction: &TransactionId) -> Option<Progress> {
+        self.news.get(transaction).map(|known| known.progress)
+    }
+
+    /// A commit holds the transaction.
+    pub(crate) fn ordered(&mut self, transaction: &TransactionId) {
+        if let Some(known) = self.news.get_mut(transaction)
+            && known.progress.level < Level::Ordered
+        {
+            known.progress.level = Level::Ordered;
+            tell(&mut self.outbox, known);
+        }
+    }
+
+    /// A block was executed with these outcomes and this outbox; `returned` are the transactions whose bounces it
+    /// consumed.
+    pub(crate) fn executed(
+        &mut self,
+        block: BlockIndex,
+        outcomes: &[(TransactionId, Outcome)],
+        outbox: &[Vec<Receipt>],
+        returned: impl Iterator<Item = TransactionId>,
+    ) {
+        let mut settled_later = BTreeSet::new();
+        for (destination, receipts) in outbox.iter().enumerate() {
+            let requests = self.requests.entry(ShardId(destination as u16)).or_default();
+            for receipt in receipts {
+                if matches!(receipt.kind, ReceiptKind::Request { .. }) {
+                    requests.insert(receipt.sequence, receipt.transaction);
+                    settled_later.insert(receipt.transaction);
+                }
+            }
+        }
+        let mut executed = Vec::with_capacity(outcomes.len());
+        for &(transaction, outcome) in outcomes {
+            let known = known(&mut self.news, &mut self.order, transaction);
+            // A repetition of a transaction executed before is void by its nonce and no news.
+            if known.progress.level >= Level::Executed {
+                continue;
+            }
+            known.progress = Progress {
+                transaction,
+                level: Level::Executed,
+                outcome: Some(outcome),
+                block,
+                bounced: false,
+            };
+            known.open = settled_later.contains(&transaction);
+            tell(&mut self.outbox, known);
+            executed.push(transaction);
+        }
+        self.executed.push_back((block, executed));
+        self.returned.extend(returned.map(|transaction| (block, transaction)));
+        self.forget_oldest();
+    }
+
+    /// Own records up to `block` are certified.
+    pub(crate) fn certified(&mut self, block: BlockIndex) {
+        while self.executed.front().is_some_and(|(executed, _)| *executed <= block) {
+            for transaction in self.executed.pop_front().map(|(_, executed)| executed).unwrap_or_default() {
+                if let Some(known) = self.news.get_mut(&transaction) {
+                    known.progress.level = Level::Final;
+                    tell(&mut self.outbox, known);
+                    if !known.open {
+                        known.progress.level = Level::Settled;
+                        tell(&mut self.outbox, known);
+                    }
+                }
+            }
+        }
+        while self.returned.front().is_some_and(|(returned, _)| *returned <= block) {
+            if let Some((_, transaction)) = self.returned.pop_front() {
+                self.bouncing.remove(&transaction);
+                self.settle(&transaction, true);
+            }
+        }
+    }
+
+    /// A certified bundle of `source` says what it consumed of ours, and brings back what it could not apply. Bundles of
+    /// one source come in order.
+    pub(crate) fn consumed(&mut self, own: ShardId, bundle: &Bundle) {
+        for receipt in &bundle.receipts {
+            if matches!(receipt.kind, ReceiptKind::Bounce { .. }) {
+                self.bouncing.insert(receipt.transaction);
+            }
+        }
+        let Some(requests) = self.requests.get_mut(&bundle.record.shard) else { return };
+        let cursor = Sequence(bundle.record.pairs[own.index()].cursor());
+        let open = requests.split_off(&cursor);
+        for transaction in std::mem::replace(requests, open).into_values() {
+            if !self.bouncing.contains(&transaction) {
+                self.settle(&transaction, false);
+            }
+        }
+    }
+
+    /// Transactions of the shard that sent value whose end is not certified yet.
+    pub(crate) fn in_flight(&self) -> u64 {
+        let requests: usize = self.requests.values().map(BTreeMap::len).sum();
+        (requests + self.bouncing.len()) as u64
+    }
+
+    /// Whether a transaction executed here is not settled.
+    pub(crate) fn is_open(&self) -> bool {
+        self.in_flight() > 0 || self.executed.iter().any(|(_, executed)| !executed.is_empty())
+    }
+
+    /// The news since the last call, for the clients that listen.
+    pub(crate) fn flush(&mut self, effects: &mut Vec<Effect>) {
+        for (client, mut news) in std::mem::take(&mut self.outbox) {
+            while !news.is_empty() {
+                let rest = news.split_off(news.len().min(NEWS_PER_MESSAGE_MAX));
+                effects
+                    .push(Effect::Send { to: vec![Party::Client(client)], message: Message::Progress(news) });
+                news = rest;
+            }
+        }
+    }
+
+    fn settle(&mut self, transaction: &TransactionId, bounced: bool) {
+        if let Some(known) = self.news.get_mut(transaction) {
+            known.progress.bounced = bounced;
+            known.open = false;
+            // The destination consumes only what is certified, but that this shard's record is may be heard later.
+            if known.progress.level >= Level::Final {
+                known.progress.level = Level::Settled;
+                tell(&mut self.outbox, known);
+            }
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        while self.order.len() > NEWS_RETAINED {
+            if let Some(oldest) = self.order.pop_front() {
+                self.news.remove(&oldest);
+            }
+        }
+    }
+}
+
+fn known<'a>(
+    news: &'a mut BTreeMap<TransactionId, Known>,
+    order: &mut VecDeque<TransactionId>,
+    transaction: TransactionId,
+) -> &'a mut Known {
+    news.entry(transaction).or_insert_with(|| {
+        order.push_back(transaction);
+        let progress = Progress {
+            transaction,
+            level: Level::Admitted,
+            outcome: None,
+            block: BlockIndex(0),
+            bounced: false,
+        };
+        Known { progress, open: false, listeners: Vec::new() }
+    })
+}
+
+fn tell(outbox: &mut BTreeMap<ClientId, Vec<Progress>>, known: &Known) {
+    for listener in &known.listeners {
+        outbox.entry(*listener).or_default().push(known.progress);
+    }
+}
+
+#[cfg(test)]
+mod tests;

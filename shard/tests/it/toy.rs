@@ -1,0 +1,281 @@
+//! One authority's workers and the simplest order that treats them as the beacon would.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use fresnel_crypto::{SigningKey, Verifier};
+use fresnel_shard::{Batching, Config, Worker};
+use fresnel_types::{
+    Action, Address, Amount, Authority, AuthorityIndex, BatchRef, BlockIndex, ClientId, Close, CommitDigest,
+    CommitIndex, Effect, Genesis, Input, LogDigest, LogEntry, Machine, Message, Nonce, Order, OrderEvent,
+    OrderedBatch, Parameters, Party, PublicKey, RejectionCode, Round, ShardId, Shards, SignedTransaction,
+    Timestamp, Transaction,
+    commit::Certified,
+    genesis::Allocation,
+    status::{Answer, Level, Progress, Query},
+    verify::Rules,
+};
+
+pub(crate) const CLIENT: ClientId = ClientId(1);
+const AUTHORITY: AuthorityIndex = AuthorityIndex(0);
+
+pub(crate) struct Toy {
+    pub(crate) genesis: Arc<Genesis>,
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) logs: Vec<Vec<LogEntry>>,
+    pub(crate) news: Vec<Progress>,
+    pub(crate) refused: Vec<RejectionCode>,
+    verifier: Verifier,
+    now: Timestamp,
+    commit: CommitIndex,
+    block: BlockIndex,
+    last_close: Timestamp,
+    batches: Vec<(ShardId, BatchRef)>,
+    certified: Vec<Certified>,
+    held: Vec<Vec<BlockIndex>>,
+    /// `certified` and, per destination, `held` as of the last close.
+    snapshot: (Vec<Certified>, Vec<Vec<BlockIndex>>),
+    queue: VecDeque<(Party, Party, Message)>,
+}
+
+/// The secret key of the `number`th account.
+pub(crate) fn key(number: u8) -> SigningKey {
+    SigningKey::from_bytes(&[number; 32])
+}
+
+pub(crate) fn address(number: u8) -> Address {
+    PublicKey::of(&key(number)).address()
+}
+
+impl Toy {
+    /// `accounts` accounts with 1,000 each.
+    pub(crate) fn new(shards: u16, accounts: u8, parameters: Parameters) -> Self {
+        let mut funded: Vec<_> = (1..=accounts)
+            .map(|number| Allocation { address: address(number), amount: Amount(1_000) })
+            .collect();
+        funded.sort_by_key(|account| account.address);
+        let genesis = Arc::new(Genesis {
+            protocol: fresnel_types::limits::PROTOCOL_VERSION,
+            name: "toy".into(),
+            shards: Shards::new(shards).expect("a power of two"),
+            parameters,
+            authorities: vec![Authority {
+                name: "only".into(),
+                stake: 1,
+                consensus_key: PublicKey::of(&key(201)),
+                network_keys: vec![PublicKey::of(&key(202))],
+            }],
+            accounts: funded,
+        });
+        genesis.check().expect("valid");
+        let rules = Arc::new(Rules::of(&genesis));
+        let count = usize::from(shards);
+        let mut toy = Self {
+            workers: vec![],
+            logs: vec![vec![]; count],
+            news: vec![],
+            refused: vec![],
+            verifier: Verifier::with_seed([1; 32]),
+            now: Timestamp(1_000_000),
+            commit: CommitIndex(0),
+            block: BlockIndex(0),
+            last_close: Timestamp(0),
+            batches: vec![],
+            certified: vec![Certified::default(); count],
+            held: vec![vec![BlockIndex(0); count]; count],
+            snapshot: (vec![Certified::default(); count], vec![vec![BlockIndex(0); count]; count]),
+            queue: VecDeque::new(),
+            genesis,
+            rules,
+        };
+        for shard in toy.rules.shards.iter() {
+            let worker = toy.open(shard, vec![]);
+            toy.workers.push(worker);
+        }
+        for shard in toy.rules.shards.iter() {
+            toy.connect(shard);
+        }
+        toy
+    }
+
+    fn open(&self, shard: ShardId, log: Vec<LogEntry>) -> Worker {
+        let config = Config {
+            authority: AUTHORITY,
+            shard,
+            genesis: self.genesis.clone(),
+            rules: self.rules.clone(),
+            batching: Batching::default(),
+        };
+        Worker::open(config, log, self.now).expect("its own log")
+    }
+
+    fn connect(&mut self, shard: ShardId) {
+        self.input(shard, Input::Connected(Party::Beacon(AUTHORITY)));
+        for other in self.rules.shards.iter().filter(|other| *other != shard) {
+            self.input(shard, Input::Connected(Party::Worker(AUTHORITY, other)));
+        }
+    }
+
+    /// Loses the worker's memory and opens it again from its log.
+    pub(crate) fn restart(&mut self, shard: ShardId) {
+        self.workers[shard.index()] = self.open(shard, self.logs[shard.index()].clone());
+        self.connect(shard);
+        for other in self.rules.shards.iter().filter(|other| *other != shard) {
+            self.input(other, Input::Connected(Party::Worker(AUTHORITY, shard)));
+        }
+    }
+
+    pub(crate) fn shard_of(&self, number: u8) -> ShardId {
+        self.rules.shards.of_prefix(address(number).prefix())
+    }
+
+    pub(crate) fn transfer(&self, from: u8, nonce: u64, to: Address, amount: u64) -> SignedTransaction {
+        Transaction {
+            chain: self.rules.chain,
+            sender: PublicKey::of(&key(from)),
+            nonce: Nonce(nonce),
+            fee: Amount(1),
+            valid_until: Timestamp(600_000_000),
+            action: Action::Transfer { recipient: to, amount: Amount(amount) },
+        }
+        .sign(&key(from))
+    }
+
+    pub(crate) fn submit(&mut self, shard: ShardId, transactions: Vec<SignedTransaction>) {
+        let transactions = self.rules.verify_submission(&mut self.verifier, shard, transactions);
+        self.input(shard, Input::Submit { client: CLIENT, request: 0, transactions });
+        self.deliver();
+    }
+
+    /// Orders whatever was offered and closes a block.
+    pub(crate) fn commit(&mut self) {
+        self.now = self.now.plus(25_000);
+        for shard in self.rules.shards.iter() {
+            if self.workers[shard.index()].deadline().is_some_and(|deadline| deadline <= self.now) {
+                self.input(shard, Input::Tick);
+            }
+        }
+        self.deliver();
+        self.commit = self.commit.next();
+        self.block = self.block.next();
+        let batches = std::mem::take(&mut self.batches);
+        for shard in self.rules.shards.iter() {
+            let mut events: Vec<_> = batches
+                .iter()
+                .filter(|(of, _)| *of == shard)
+                .map(|(_, batch)| OrderEvent::Batch(OrderedBatch { author: AUTHORITY, batch: *batch }))
+                .collect();
+            let (certified, held) = &self.snapshot;
+            let usable =
+                (0..certified.len()).map(|source| held[shard.index()][source].min(certified[source].block));
+            events.push(OrderEvent::Close(Close {
+                block: self.block,
+                time: self.now,
+                opened: self.last_close,
+                log: LogDigest::of(CommitDigest::default(), self.now, &[]),
+                certified: certified.clone(),
+                usable: usable.collect(),
+            }));
+            let order = Order {
+                shard,
+                commit: self.commit,
+                time: self.now,
+                floor: Round(0),
+                events,
+                certified: self.certified.clone(),
+                lag: 0,
+            };
+            self.queue.push_back((
+                Party::Beacon(AUTHORITY),
+                Party::Worker(AUTHORITY, shard),
+                Message::Order(order),
+            ));
+        }
+        self.last_close = self.now;
+        self.snapshot = (self.certified.clone(), self.held.clone());
+        self.deliver();
+    }
+
+    /// Commits until nothing is pending or in flight anywhere.
+    pub(crate) fn settle(&mut self) {
+        for _ in 0..60 {
+            self.commit();
+        }
+        for worker in &self.workers {
+            let status = worker.status();
+            assert_eq!((status.pending, status.in_flight, status.diverged), (0, 0, None), "{status:?}");
+        }
+    }
+
+    pub(crate) fn balance(&mut self, owner: Address) -> Option<u64> {
+        let shard = self.rules.shards.of_prefix(owner.prefix());
+        let message = Message::Query { request: 9, query: Query::Account(owner) };
+        let message = self.rules.verify_one(&mut self.verifier, message).expect("a question");
+        let mut effects = Vec::new();
+        let input = Input::Message { from: Party::Client(CLIENT), message };
+        self.workers[shard.index()].handle(self.now, input, &mut effects);
+        effects.into_iter().find_map(|effect| match effect {
+            Effect::Send {
+                message: Message::Answer { answer: Answer::Account { account, .. }, .. }, ..
+            } => Some(account.map(|account| account.balance.0)),
+            _ => None,
+        })?
+    }
+
+    /// The levels that were told about a transaction, in order.
+    pub(crate) fn levels(&self, transaction: &SignedTransaction) -> Vec<Level> {
+        let id = transaction.transaction.id();
+        self.news.iter().filter(|news| news.transaction == id).map(|news| news.level).collect()
+    }
+
+    fn deliver(&mut self) {
+        while let Some((from, to, message)) = self.queue.pop_front() {
+            assert!(message.may_pass(from, to), "{from:?} may not say {message:?} to {to:?}");
+            match to {
+                Party::Worker(_, shard) => {
+                    let message =
+                        self.rules.verify_one(&mut self.verifier, message).expect("of our own making");
+                    self.input(shard, Input::Message { from, message });
+                }
+                Party::Beacon(_) => self.beacon(from, message),
+                Party::Client(_) => match message {
+                    Message::Progress(news) => self.news.extend(news),
+                    Message::Admission { results, .. } => self.refused.extend(results.into_iter().flatten()),
+                    _ => {}
+                },
+            }
+        }
+    }
+
+    fn beacon(&mut self, from: Party, message: Message) {
+        let Party::Worker(_, shard) = from else { panic!("only workers talk to the beacon") };
+        if let Message::Offer(offer) = message {
+            for batch in offer.batches {
+                if !self.batches.contains(&(shard, batch)) {
+                    self.batches.push((shard, batch));
+                }
+            }
+            self.held[shard.index()] = offer.held;
+            if let Some(last) = offer.attestations.last()
+                && last.block > self.certified[shard.index()].block
+            {
+                self.certified[shard.index()] = Certified { block: last.block, record: last.record };
+            }
+        }
+    }
+
+    fn input(&mut self, shard: ShardId, input: Input) {
+        let mut effects = Vec::new();
+        self.workers[shard.index()].handle(self.now, input, &mut effects);
+        for effect in effects {
+            match effect {
+                Effect::Persist(entry) => self.logs[shard.index()].push(entry),
+                Effect::Send { to, message } => {
+                    for to in to {
+                        self.queue.push_back((Party::Worker(AUTHORITY, shard), to, message.clone()));
+                    }
+                }
+            }
+        }
+    }
+}
