@@ -199,7 +199,7 @@ impl Worker {
             if let OrderEvent::Batch(OrderedBatch { author, batch }) = event
                 && *author == self.authority
                 && let Some(batch) =
-                    self.mempool.batch(&batch.id).and_then(|bytes| decode::<Batch>(&bytes).ok())
+                    self.mempool.batch(&batch.id).and_then(|bytes| decode::<Batch>(bytes).ok())
             {
                 batch
                     .transactions
@@ -268,7 +268,7 @@ impl Worker {
             .iter()
             .map(|ordered| {
                 let bytes = self.mempool.batch(&ordered.batch.id).expect("looked for before");
-                let batch: Batch = decode(&bytes).expect("the mempool keeps only batches that were verified");
+                let batch: Batch = decode(bytes).expect("the mempool keeps only batches that were verified");
                 if batch.author == ordered.author && batch.shard == self.shard {
                     batch.transactions
                 } else {
