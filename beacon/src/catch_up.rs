@@ -214,7 +214,8 @@ impl CatchUp {
         self.asked = Some(Asked { peer: index(peer), until: now.plus(patience) });
         let end = last.index.0 + self.buffer.len() as u64;
         // With a vouched-for digest further on, the buffer grows towards it; otherwise another peer must confirm it.
-        let further = self.vouched_beyond(CommitIndex(end), committee) && self.buffer.len() < COMMITS_BUFFERED;
+        let further =
+            self.vouched_beyond(CommitIndex(end), committee) && self.buffer.len() < COMMITS_BUFFERED;
         let from = if further { end + 1 } else { last.index.0 + 1 };
         Some((index(peer), CommitIndex(from)))
     }
@@ -222,9 +223,9 @@ impl CatchUp {
     fn vouched_beyond(&self, end: CommitIndex, committee: &Committee) -> bool {
         let indices = self.claims.iter().filter_map(|claims| claims.last_key_value());
         let beyond: Vec<_> = indices.filter(|(index, _)| **index > end).collect();
-        beyond.iter().any(|(index, digest)| {
-            committee.is_valid(&self.vouching(**index, |claim| claim == *digest))
-        })
+        beyond
+            .iter()
+            .any(|(index, digest)| committee.is_valid(&self.vouching(**index, |claim| claim == *digest)))
     }
 
     /// When `request` must be asked without any message.

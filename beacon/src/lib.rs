@@ -2,26 +2,26 @@
 
 #![forbid(unsafe_code)]
 
-pub mod dag;
-pub mod ledger;
-pub mod machine;
-pub mod limits;
-pub mod counters;
-mod streams;
-mod slots;
-mod proposals;
-mod pending;
-mod history;
-mod generations;
-mod fetch;
-mod catch_up;
 mod availability;
+mod catch_up;
+pub mod counters;
+pub mod dag;
+mod fetch;
+mod generations;
+mod history;
+pub mod ledger;
+pub mod limits;
+pub mod machine;
 pub mod orderer;
+pub mod pacing;
+mod pending;
+mod proposals;
 pub mod rule;
 #[cfg(test)]
 mod scenario;
 pub mod schedule;
-pub mod pacing;
+mod slots;
+mod streams;
 
 pub use counters::Counters;
 pub use machine::{Beacon, Config, Evidence, RecoveryError};

@@ -19,8 +19,8 @@ use std::{
 
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, Machine, Message, Party, Round,
-    SignedVertex, Timestamp, VertexHead, VertexRef,
+    AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, Machine, Message, Party, Round, SignedVertex,
+    Timestamp, VertexHead, VertexRef,
     status::{Answer, BeaconStatus, Query},
     verify::Rules,
 };
@@ -244,7 +244,8 @@ impl Beacon {
                 Message::OrderStored(commit) => self.streams.stored(shard, commit),
                 _ => self.counters.dropped += 1,
             },
-            (Party::Beacon(peer), message) if self.rules.committee.authority(peer).is_some() => match message {
+            (Party::Beacon(peer), message) if self.rules.committee.authority(peer).is_some() => match message
+            {
                 Message::Proposal(vertex) => self.proposal(now, peer, vertex, out),
                 Message::Votes(votes) => self.votes(now, &votes, out),
                 Message::Certificates(certificates) => self.certificates(now, certificates),

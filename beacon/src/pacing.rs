@@ -108,7 +108,8 @@ impl Pacer {
     /// When the next own vertex is due, given that a quorum of a round at or past the own is there.
     pub(crate) fn due(&self, situation: Situation) -> Timestamp {
         let paced = self.last_own.map_or(Timestamp(0), |last| {
-            let interval = if situation.load { self.pacing.interval_min.max(1) } else { self.pacing.heartbeat };
+            let interval =
+                if situation.load { self.pacing.interval_min.max(1) } else { self.pacing.heartbeat };
             last.plus(interval)
         });
         let Some(candidate) = situation.missing_candidate else { return paced };

@@ -86,7 +86,12 @@ impl Pending {
     }
 
     /// The headers of the own vertex of `round`, outstanding from now on. A shard without news has none.
-    pub(crate) fn headers(&mut self, round: Round, shards: Shards, parameters: &Parameters) -> Vec<ShardHeader> {
+    pub(crate) fn headers(
+        &mut self,
+        round: Round,
+        shards: Shards,
+        parameters: &Parameters,
+    ) -> Vec<ShardHeader> {
         let mut headers = vec![];
         for (id, shard) in shards.iter().zip(&mut self.shards) {
             let header = ShardHeader {

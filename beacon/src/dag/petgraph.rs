@@ -34,7 +34,7 @@ impl fmt::Display for Link {
 
 impl Dag {
     /// All places with a vertex, ascending.
-    fn places(&self) -> impl Iterator<Item = Place> {
+    pub(super) fn places(&self) -> impl Iterator<Item = Place> {
         (self.base.0..)
             .map(Round)
             .zip(&self.rows)

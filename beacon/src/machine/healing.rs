@@ -54,11 +54,8 @@ impl Beacon {
     }
 
     pub(super) fn healing_deadline(&self) -> Option<Timestamp> {
-        let open = if self.others.is_empty() {
-            None
-        } else {
-            self.own.open.values().map(|open| open.again).min()
-        };
+        let open =
+            if self.others.is_empty() { None } else { self.own.open.values().map(|open| open.again).min() };
         open.into_iter().chain(self.stall_deadline()).min()
     }
 
@@ -128,7 +125,8 @@ impl Beacon {
     pub(super) fn is_lagging(&self) -> bool {
         let ahead = self.dag.top().0 + 2;
         let authors = self.rules.committee.indices();
-        let further: AuthoritySet = authors.filter(|author| self.announced[author.index()].0 > ahead).collect();
+        let further: AuthoritySet =
+            authors.filter(|author| self.announced[author.index()].0 > ahead).collect();
         self.rules.committee.is_valid(&further)
     }
 

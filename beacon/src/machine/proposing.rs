@@ -110,9 +110,10 @@ impl Beacon {
     /// What a vertex on top of `before` names besides its parents: the own last vertex in the DAG when it is none of
     /// them, and what nobody named yet.
     fn weak_links(&self, before: Round) -> Vec<VertexRef> {
-        let own = self.own.inserted.filter(|own| {
-            own.round < before && self.dag.contains(own) && !self.orderer.is_ordered(own)
-        });
+        let own = self
+            .own
+            .inserted
+            .filter(|own| own.round < before && self.dag.contains(own) && !self.orderer.is_ordered(own));
         let size = self.rules.committee.size();
         let mut weak = self.dag.unreached(before.next(), self.dag.authors(before), size);
         if let Some(own) = own

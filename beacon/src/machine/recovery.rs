@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use fresnel_types::{
-    Certificate, Commit, CommitIndex, LogEntry, SignedVertex, Timestamp, VertexRef, Vote,
-};
+use fresnel_types::{Certificate, Commit, CommitIndex, LogEntry, SignedVertex, Timestamp, VertexRef, Vote};
 
 use super::{Beacon, Config, Open};
 use crate::{orderer::ReplayError, slots::Added};
@@ -110,10 +108,8 @@ impl Beacon {
         let mut vertices = vec![];
         for reference in &commit.vertices {
             self.mark_ordered(reference);
-            let vertex = self
-                .slots
-                .vertex(reference)
-                .ok_or(RecoveryError::MissingVertex(commit.index, *reference))?;
+            let vertex =
+                self.slots.vertex(reference).ok_or(RecoveryError::MissingVertex(commit.index, *reference))?;
             vertices.push(Arc::clone(vertex));
         }
         let committed = self

@@ -188,7 +188,8 @@ impl Beacon {
         self.slots.prune(commit.floor);
         self.proposals.prune(commit.floor);
         self.fetch.prune(commit.floor);
-        let above = VertexRef { round: commit.floor.next(), author: AuthorityIndex(0), id: VertexId([0; 32]) };
+        let above =
+            VertexRef { round: commit.floor.next(), author: AuthorityIndex(0), id: VertexId([0; 32]) };
         self.waiting = self.waiting.split_off(&above);
         self.lively = self.lively.split_off(&above);
         self.own.open = self.own.open.split_off(&commit.floor.next());

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use fresnel_types::{
-    AuthorityIndex, Certificate, Effect, LogEntry, Message, Party, Round, SignedVertex, Timestamp,
-    VertexRef, Vote,
+    AuthorityIndex, Certificate, Effect, LogEntry, Message, Party, Round, SignedVertex, Timestamp, VertexRef,
+    Vote,
 };
 
 use super::Beacon;

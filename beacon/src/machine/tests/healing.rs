@@ -1,0 +1,181 @@
+//! Losses, crashes and long absences.
+
+use fresnel_types::{Message, Party, ShardId};
+
+use super::{
+    cluster::{Cluster, batch},
+    ids, sorted,
+};
+
+/// A fair coin from a number, the same in every run.
+fn coin(n: u64, of: u64) -> bool {
+    (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).is_multiple_of(of)
+}
+
+#[test]
+fn lost_messages_are_said_again() {
+    for of in [2, 3, 10] {
+        let mut cluster = Cluster::started(4, 256);
+        cluster.loses = Box::new(move |n, _, _, _| coin(n, of));
+        for n in 0..20 {
+            cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);
+            cluster.run(50_000);
+        }
+        cluster.loses = Box::new(|_, _, _, _| false);
+        cluster.run(3_000_000);
+        cluster.check_agreement();
+        for index in 0..4 {
+            assert_eq!(sorted(cluster.effective(index, 0)), ids(0..20), "one of {of} lost, at {index}");
+        }
+    }
+}
+
+#[test]
+fn after_a_total_outage_of_the_network_commits_resume_soon() {
+    let mut cluster = Cluster::started(4, 256);
+    cluster.offer(0, ShardId(0), vec![batch(1)]);
+    cluster.run(100_000);
+    cluster.loses = Box::new(|_, _, _, _| true);
+    cluster.offer(1, ShardId(0), vec![batch(2)]);
+    cluster.run(60_000_000);
+    assert_eq!(cluster.effective(1, 0), ids([1]));
+    let during = cluster.messages;
+    cluster.run(10_000_000);
+    assert!(cluster.messages - during < 4 * 10 * 12, "a few messages per second and link while cut off");
+    cluster.loses = Box::new(|_, _, _, _| false);
+    cluster.run(1_100_000);
+    for index in 0..4 {
+        assert_eq!(sorted(cluster.effective(index, 0)), ids([1, 2]));
+    }
+}
+
+#[test]
+fn a_crash_at_any_persist_signs_nothing_twice_and_catches_up() {
+    let mut boundary = 1;
+    loop {
+        let mut cluster = Cluster::new(4, 256);
+        cluster.nodes[2].crash_at = Some(boundary);
+        (0..4).for_each(|index| cluster.start(index));
+        for n in 0..6 {
+            cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);
+            cluster.run(10_000);
+        }
+        let crashed = cluster.nodes[2].beacon.is_none();
+        cluster.nodes[2].crash_at = None;
+        cluster.run(20_000);
+        if crashed {
+            cluster.start(2);
+            // The worker offers again what no commit showed it.
+            cluster.offer(2, ShardId(0), vec![batch(2)]);
+        }
+        cluster.offer(2, ShardId(0), vec![batch(6)]);
+        cluster.run(600_000);
+        let (shortest, longest) = cluster.check_agreement();
+        assert!(longest - shortest <= 2, "crash at entry {boundary}: {shortest} of {longest} commits");
+        for index in 0..4 {
+            assert_eq!(sorted(cluster.effective(index, 0)), ids(0..7), "crash at entry {boundary}");
+        }
+        if !crashed {
+            break;
+        }
+        boundary += 1;
+    }
+    assert!(boundary > 60, "only {boundary} boundaries");
+}
+
+#[test]
+fn all_lose_power_at_once_and_go_on() {
+    for after in (1_000..60_000).step_by(1_700) {
+        let mut cluster = Cluster::started(4, 256);
+        for index in 0..4 {
+            cluster.offer(index, ShardId(0), vec![batch(index as u64)]);
+        }
+        cluster.run(after);
+        let before: Vec<_> = (0..4).map(|index| cluster.commits(index)).collect();
+        (0..4).for_each(|index| cluster.stop(index));
+        cluster.run(50_000);
+        for index in 0..4 {
+            cluster.start(index);
+            assert_eq!(cluster.commits(index), before[index], "commits survive");
+        }
+        for index in 0..4 {
+            cluster.offer(index, ShardId(0), vec![batch(index as u64)]);
+        }
+        cluster.run(800_000);
+        cluster.check_agreement();
+        for index in 0..4 {
+            assert_eq!(sorted(cluster.effective(index, 0)), ids(0..4), "power cut after {after}");
+        }
+    }
+}
+
+#[test]
+fn far_behind_the_floor_commits_are_taken_over_in_ranges() {
+    let mut cluster = Cluster::started(4, 12);
+    cluster.offer(0, ShardId(0), vec![batch(0)]);
+    cluster.run(50_000);
+    cluster.stop(3);
+    let mut n = 1;
+    while cluster.commits(0).len() < 300 {
+        cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+        n += 1;
+    }
+    assert!(cluster.nodes[3].log.len() < 200);
+    cluster.start(3);
+    for _ in 0..50 {
+        cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+        n += 1;
+    }
+    let (shortest, longest) = cluster.check_agreement();
+    assert!(longest - shortest <= 3, "{shortest} of {longest} commits");
+    let counters = cluster.beacon(3).counters();
+    assert!(counters.replayed > 200, "{counters:?}");
+    cluster.offer(3, ShardId(1), vec![batch(n)]);
+    cluster.run(200_000);
+    assert_eq!(cluster.effective(0, 1), ids([n]), "it takes part again");
+    assert_eq!(cluster.effective(3, 0), cluster.effective(0, 0));
+    cluster.stop(3);
+    cluster.start(3);
+    cluster.run(300_000);
+    let (shortest, longest) = cluster.check_agreement();
+    assert!(longest - shortest <= 3, "what was taken over is in the log");
+}
+
+#[test]
+fn behind_within_the_window_the_status_exchange_is_enough() {
+    let mut cluster = Cluster::started(4, 256);
+    cluster.run(50_000);
+    cluster.stop(3);
+    for n in 0..20 {
+        cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+    }
+    cluster.start(3);
+    cluster.run(100_000);
+    let (shortest, longest) = cluster.check_agreement();
+    assert!(longest - shortest <= 2, "{shortest} of {longest} commits");
+    assert_eq!(sorted(cluster.effective(3, 0)), ids(0..20));
+}
+
+#[test]
+fn payload_of_vertices_below_the_floor_is_proposed_again() {
+    let mut cluster = Cluster::started(4, 6);
+    // Nobody hears the proposals of authority 3 for a while, so its vertices fall below the floor uncertified.
+    cluster.loses = Box::new(|_, from, _, message| {
+        let Party::Beacon(from) = from else { return false };
+        from.0 == 3 && !matches!(message, Message::Votes(_) | Message::Status(_))
+    });
+    cluster.offer(3, ShardId(0), vec![batch(100)]);
+    for n in 0..30 {
+        cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+    }
+    assert!(!cluster.effective(0, 0).contains(&batch(100).id));
+    assert!(cluster.beacon(3).counters().returned_batches >= 1);
+    cluster.loses = Box::new(|_, _, _, _| false);
+    cluster.run(1_000_000);
+    assert_eq!(cluster.effective(0, 0).iter().filter(|id| **id == batch(100).id).count(), 1);
+    cluster.check_agreement();
+}
