@@ -7,9 +7,11 @@ TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 FRESNEL := $(TARGET_DIR)/release/fresnel
 
 # What the demo and the closing check of `make test` run. Small enough for two cores.
-DEMO := --authorities 4 --shards 2 --rate 5000 --duration 10s --cross-shard 0.2
-CHECK := --authorities 4 --shards 2 --rate 1000 --duration 5s --cross-shard 0.2
+DEMO := --authorities 4 --shards 2 --rate 5000 --duration 10s --cross-shard 0.2 --out $(TARGET_DIR)/demo
+CHECK := --authorities 4 --shards 2 --rate 1000 --duration 5s --cross-shard 0.2 --out $(TARGET_DIR)/check
 
+# Steps run one after the other, also under `make -j`: they share the build and the machine's cores.
+.NOTPARALLEL:
 .PHONY: help demo test build format-check clippy deny unit-tests doc-tests bench-check
 
 help:
@@ -22,7 +24,7 @@ demo: build
 	$(FRESNEL) bench $(DEMO)
 	@echo 'Not yet: checkpoints (a restart replays the whole log), pruning of the log, JSON-RPC, metrics, parallel execution.'
 
-test: format-check clippy deny unit-tests doc-tests bench-check
+test: format-check clippy deny doc-tests unit-tests bench-check
 	@echo 'make test: all passed'
 
 build:

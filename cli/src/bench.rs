@@ -8,9 +8,12 @@ use std::{
 };
 
 use anyhow::Context;
-use fresnel_loadgen::{BenchOptions, Fault, Layout, Stage, Verdict, faults::parse_duration};
+use fresnel_loadgen::{BenchOptions, Fault, Layout, Stage, Verdict};
 
-use crate::exit::{Exit, Wrong};
+use crate::{
+    exit::{Exit, Wrong},
+    values,
+};
 
 /// What `fresnel bench` takes.
 #[derive(clap::Args)]
@@ -28,7 +31,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
     /// For how long, like 20s or 1500ms.
-    #[arg(long, default_value = "10s", value_parser = duration)]
+    #[arg(long, default_value = "10s", value_parser = values::duration)]
     duration: Duration,
     /// Of the workload and of all keys.
     #[arg(long, default_value_t = 1)]
@@ -145,10 +148,6 @@ fn is_between(stage: &Stage) -> bool {
 fn bar(percent: usize) -> String {
     let full = (percent / 5).min(20);
     format!("[{}{}]", "#".repeat(full), ".".repeat(20 - full))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| format!("{text:?} is no duration: 20s or 1500ms"))
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -1,8 +1,8 @@
 //! How the program ends: the exit codes, and which errors lead to which.
 
-use std::process::ExitCode;
+use std::{error::Error, process::ExitCode};
 
-use fresnel_node::{KeyError, TopologyError};
+use fresnel_node::{DataError, KeyError, NodeError, TopologyError};
 use fresnel_types::genesis::GenesisError;
 
 /// An exit code that scripts may rely on.
@@ -16,6 +16,8 @@ pub(crate) enum Exit {
     Usage = 2,
     /// A run came to its end with another verdict than pass, or a simulation violated an invariant.
     Verdict = 3,
+    /// Another process holds the data directory.
+    InUse = 4,
 }
 
 /// For `fresnel help`.
@@ -24,7 +26,8 @@ Exit codes:
   0  done as asked
   1  it could not be done
   2  wrong arguments, or a wrong file or configuration
-  3  a benchmark's verdict is not pass";
+  3  a benchmark's verdict is not pass, or a simulation violated an invariant
+  4  another process uses the data directory";
 
 /// Marks an error as the caller's: wrong input rather than a failed attempt.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,15 +37,26 @@ pub(crate) struct Wrong(pub(crate) String);
 impl Exit {
     /// The code for an error: what any of its causes says about itself.
     pub(crate) fn of(error: &anyhow::Error) -> Self {
-        let is_callers = error.is::<Wrong>()
-            || error.chain().any(|cause| {
-                cause.is::<Wrong>()
-                    || cause.is::<GenesisError>()
-                    || cause.is::<TopologyError>()
-                    || cause.is::<KeyError>()
-            });
-        if is_callers { Self::Usage } else { Self::Failure }
+        let codes = error.chain().map(|cause| match cause.downcast_ref::<DataError>() {
+            Some(DataError::Locked(_)) => Self::InUse,
+            _ if is_callers(cause) => Self::Usage,
+            _ => Self::Failure,
+        });
+        // A cause that says what it is counts more than those that do not.
+        codes.max_by_key(|code| *code as u8).unwrap_or(Self::Failure)
     }
+}
+
+/// Whether the caller can mend it, by another argument, file or configuration.
+fn is_callers(cause: &(dyn Error + 'static)) -> bool {
+    cause.is::<Wrong>()
+        || cause.is::<GenesisError>()
+        || cause.is::<TopologyError>()
+        || cause.is::<KeyError>()
+        || matches!(
+            cause.downcast_ref::<NodeError>(),
+            Some(NodeError::Unreadable(..) | NodeError::NoConsensusKey | NodeError::WrongKey { .. })
+        )
 }
 
 impl From<Exit> for ExitCode {
@@ -64,5 +78,7 @@ mod tests {
         let error = Err::<(), _>(GenesisError::Protocol(9)).context("a").unwrap_err();
         assert_eq!(Exit::of(&error), Exit::Usage);
         assert_eq!(Exit::of(&anyhow::anyhow!("disk on fire")), Exit::Failure);
+        let error = NodeError::from(DataError::Locked("data".into()));
+        assert_eq!(Exit::of(&error.into()), Exit::InUse);
     }
 }

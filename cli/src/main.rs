@@ -10,11 +10,14 @@ mod bench;
 mod exit;
 mod genesis;
 mod keys;
+mod localnet;
 mod network;
 mod process;
 mod settings;
+mod sim;
 mod status;
 mod transfer;
+mod values;
 mod version;
 
 use std::process::ExitCode;
@@ -52,6 +55,11 @@ enum Command {
     Config(process::ConfigCommand),
     /// Run a local cluster under load, audit it and give a verdict.
     Bench(bench::Arguments),
+    /// Simulate whole clusters from seeds, with faults, and check the protocol's invariants.
+    Sim(sim::Arguments),
+    /// A cluster on this machine to try things on.
+    #[command(subcommand)]
+    Localnet(localnet::Command),
     /// Show an account.
     Account(account::Arguments),
     /// Sign, submit and follow a transfer.
@@ -70,6 +78,8 @@ fn main() -> ExitCode {
         Command::Shard(command) => process::run(command, Hosts::Workers),
         Command::Config(command) => process::config(command),
         Command::Bench(arguments) => bench::run(arguments),
+        Command::Sim(arguments) => sim::run(arguments),
+        Command::Localnet(command) => localnet::run(command),
         Command::Account(arguments) => account::run(arguments),
         Command::Transfer(arguments) => transfer::run(arguments),
         Command::Status(arguments) => status::run(arguments),

@@ -57,7 +57,7 @@ pub(crate) fn run(command: &Command, hosts: Hosts) -> anyhow::Result<Exit> {
     let config = load(source)?;
     hosts.check(&config.roles)?;
     start_logging();
-    fresnel_node::run(config, asked_to_stop())?;
+    fresnel_node::run(&config, asked_to_stop())?;
     Ok(Exit::Success)
 }
 
@@ -115,8 +115,8 @@ async fn asked_to_stop() {
     let mut terminate = signal(SignalKind::terminate()).expect("a runtime with signals is running");
     let mut interrupt = signal(SignalKind::interrupt()).expect("a runtime with signals is running");
     tokio::select! {
-        _ = terminate.recv() => tracing::info!("stopping: SIGTERM"),
-        _ = interrupt.recv() => tracing::info!("stopping: SIGINT"),
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
     }
 }
 

@@ -5,7 +5,6 @@ use std::{path::PathBuf, time::Duration};
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use fresnel_client::{Client, Wallet};
-use fresnel_loadgen::faults::parse_duration;
 use fresnel_node::keys;
 use fresnel_types::{
     Address, Amount, AuthorityIndex, Nonce, Outcome, SignedTransaction, Timestamp, TransactionId,
@@ -16,6 +15,7 @@ use fresnel_types::{
 use crate::{
     exit::{Exit, Wrong},
     network::{self, Files, Network},
+    values,
 };
 
 /// What `fresnel transfer` takes.
@@ -42,7 +42,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_enum, default_value_t = Wait::Settled)]
     wait: Wait,
     /// For how long to follow it; also how long it stays valid.
-    #[arg(long, default_value = "30s", value_parser = duration)]
+    #[arg(long, default_value = "30s", value_parser = values::duration)]
     timeout: Duration,
     /// Which authority to submit to.
     #[arg(long, default_value_t = 0)]
@@ -169,8 +169,4 @@ impl Wait {
 fn now() -> Timestamp {
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     Timestamp(u64::try_from(since_epoch.as_micros()).expect("the year 586,000 is far"))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    parse_duration(text).ok_or_else(|| format!("{text:?} is no duration: 30s or 1500ms"))
 }

@@ -1,0 +1,82 @@
+//! `fresnel sim`: whole clusters in one thread each, from seeds; a seed that violates an invariant is printed with the
+//! command that repeats it.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use fresnel_sim::{Options, Workers, suite::Suite};
+
+use crate::{
+    exit::{Exit, Wrong},
+    values,
+};
+
+/// What `fresnel sim` takes. What is not given is drawn from the seed.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The seed, the first of them when there are more.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// How many seeds to run, as many at a time as there are cores.
+    #[arg(long, default_value_t = 1)]
+    seeds: u64,
+    /// How many authorities.
+    #[arg(long)]
+    authorities: Option<usize>,
+    /// How many shards: a power of two.
+    #[arg(long)]
+    shards: Option<u16>,
+    /// Simulated time with clients, like 30s or 1500ms.
+    #[arg(long, value_parser = values::duration)]
+    duration: Option<Duration>,
+    /// Transactions per simulated second.
+    #[arg(long)]
+    rate: Option<u64>,
+    /// Let nothing go wrong.
+    #[arg(long)]
+    no_faults: bool,
+    /// Stand-ins instead of workers.
+    #[arg(long)]
+    beacons_only: bool,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if let Some(shards) = arguments.shards {
+        fresnel_types::Shards::new(shards).map_err(Wrong)?;
+    }
+    if arguments.authorities == Some(0) || arguments.seeds == 0 {
+        return Err(Wrong("a simulation has an authority and a seed".to_owned()).into());
+    }
+    let passed = if arguments.seeds == 1 {
+        let options = arguments.options(arguments.seed);
+        println!("{options}");
+        let result = fresnel_sim::run(options);
+        match &result {
+            Ok(report) => println!("{report}"),
+            Err(violation) => println!("{violation}"),
+        }
+        result.is_ok()
+    } else {
+        let end = arguments.seed.checked_add(arguments.seeds).context("seeds end at 2^64")?;
+        let suite = Suite::run(arguments.seed..end, |seed| arguments.options(seed));
+        println!("{suite}");
+        suite.violations.is_empty()
+    };
+    Ok(if passed { Exit::Success } else { Exit::Verdict })
+}
+
+impl Arguments {
+    fn options(&self, seed: u64) -> Options {
+        let drawn = Options::of_seed(seed);
+        let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Options {
+            seed,
+            authorities: self.authorities.unwrap_or(drawn.authorities),
+            shards: self.shards.unwrap_or(drawn.shards),
+            duration: self.duration.map_or(drawn.duration, micros),
+            faults: drawn.faults && !self.no_faults,
+            rate: self.rate.unwrap_or(drawn.rate),
+            workers: if self.beacons_only { Workers::Opaque } else { drawn.workers },
+        }
+    }
+}
