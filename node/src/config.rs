@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use fresnel_beacon::Pacing;
+use fresnel_shard::Batching;
 use fresnel_types::{AuthorityIndex, frame::Role};
 use serde::{Deserialize, Serialize};
 
@@ -34,6 +35,9 @@ pub struct Config {
     /// Local timing of the beacon.
     #[serde(default, with = "PacingSection")]
     pub pacing: Pacing,
+    /// Local limits of the workers.
+    #[serde(default)]
+    pub batching: Batching,
 }
 
 /// Why there is no configuration.

@@ -7,13 +7,30 @@
 
 #![forbid(unsafe_code)]
 
+mod clock;
 pub mod config;
+mod counters;
+mod data;
+mod disk;
+mod driver;
+mod inbox;
+mod ingest;
 pub mod keys;
+mod limits;
+mod links;
 pub mod node;
+mod process;
 pub mod roles;
+mod router;
+mod stats;
+mod stream;
+mod tls;
 pub mod topology;
+mod verify;
 
-pub use config::Config;
+pub use config::{Config, ConfigError};
+pub use data::{DataError, Identity};
 pub use keys::KeyError;
 pub use node::{Endpoints, Node, NodeError, run};
+pub use stats::Stats;
 pub use topology::{Process, Topology, TopologyError};

@@ -1,10 +1,21 @@
-//! Starting and stopping a process.
+//! A process as its caller sees it: a configuration becomes running machines.
 
-use std::{future::Future, net::SocketAddr};
+use std::{error::Error, fs, io, net::SocketAddr, path::PathBuf, sync::Arc};
 
-use fresnel_types::genesis::GenesisError;
+use fresnel_beacon::Beacon;
+use fresnel_crypto::SigningKey;
+use fresnel_log::LogError;
+use fresnel_shard::Worker;
+use fresnel_types::{
+    AuthorityIndex, Genesis, LogEntry, Machine, PublicKey, Timestamp, frame::Role, genesis::GenesisError,
+    verify::Rules,
+};
 
-use crate::{Config, KeyError, TopologyError};
+use crate::{
+    Config, DataError, KeyError, Topology, TopologyError, keys,
+    process::{Running, Setup},
+    roles,
+};
 
 /// Where a running process listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,54 +29,177 @@ pub struct Endpoints {
 /// Why a process does not start, or stops.
 #[derive(Debug, thiserror::Error)]
 pub enum NodeError {
+    /// A file cannot be read.
+    #[error("{path} cannot be read", path = .0.display())]
+    Unreadable(PathBuf, #[source] io::Error),
     /// The genesis describes no chain.
-    #[error("genesis")]
+    #[error("the genesis describes no chain")]
     Genesis(#[from] GenesisError),
     /// The topology is not one of the chain.
-    #[error("topology")]
+    #[error("the topology does not fit")]
     Topology(#[from] TopologyError),
     /// A key file cannot be used.
-    #[error("key")]
+    #[error("a key cannot be used")]
     Key(#[from] KeyError),
+    /// A beacon without its key.
+    #[error("a process that hosts a beacon needs `consensus_key`")]
+    NoConsensusKey,
+    /// The key file holds another key than the genesis or the topology names.
+    #[error("the {which} key is {found}, expected {expected}")]
+    WrongKey {
+        /// Consensus or network.
+        which: &'static str,
+        /// What the file holds.
+        found: PublicKey,
+        /// What the genesis or topology says.
+        expected: PublicKey,
+    },
+    /// The network key makes no TLS credentials.
+    #[error("the network key makes no TLS credentials: {0}")]
+    Tls(String),
+    /// The data directory cannot be used.
+    #[error("the data directory cannot be used")]
+    Data(#[from] DataError),
+    /// A listener cannot be opened.
+    #[error("cannot listen on {0}")]
+    Bind(String, #[source] io::Error),
+    /// The operating system gives no thread or no randomness.
+    #[error("the operating system refuses what the process needs")]
+    System(#[from] io::Error),
+    /// A machine's log failed.
+    #[error("the log of {0} failed")]
+    Log(String, #[source] LogError),
+    /// A machine's log is not its own.
+    #[error("the log of {0} does not restore it")]
+    Recovery(String, #[source] Box<dyn Error + Send + Sync>),
+    /// A thread broke an invariant.
+    #[error("thread {0} panicked: the cause is in the log above")]
+    Panicked(String),
 }
 
-/// A running process.
-pub struct Node {
-    endpoints: Endpoints,
-}
+/// A running process. Dropping it stops it.
+#[derive(Debug)]
+pub struct Node(Running);
 
 impl Node {
     /// Starts everything that `config` asks for. Not to be called from within an asynchronous task.
     ///
     /// # Errors
     /// When something that the process needs is missing, taken or damaged.
-    pub fn start(config: Config) -> Result<Self, NodeError> {
-        let _ = config;
-        Ok(Self {
-            endpoints: Endpoints { peer: ([127, 0, 0, 1], 0).into(), client: ([127, 0, 0, 1], 0).into() },
-        })
+    pub fn start(config: &Config) -> Result<Self, NodeError> {
+        let bytes = fs::read(&config.genesis)
+            .map_err(|error| NodeError::Unreadable(config.genesis.clone(), error))?;
+        let genesis = Genesis::from_bytes(&bytes)?;
+        let topology = Topology::load(&config.topology, &genesis)?;
+        let network_key = keys::load(&config.network_key)?;
+        let consensus_key = consensus_key(config, &genesis)?;
+        let rules = Arc::new(Rules::of(&genesis));
+        let opener = Opener { genesis: Arc::new(genesis), rules: Arc::clone(&rules), config, consensus_key };
+        let setup = Setup {
+            rules,
+            topology,
+            network_key,
+            authority: config.authority,
+            roles: config.roles.clone(),
+            data: config.data.clone(),
+            verify_threads: config.verify_threads,
+        };
+        Running::start(&setup, |role, log, now| opener.open(role, log, now)).map(Self)
     }
 
     /// Where it listens.
     pub fn endpoints(&self) -> Endpoints {
-        self.endpoints
+        self.0.endpoints()
     }
 
-    /// Stops accepting, lets the machines finish what waits, makes it durable and lets go of everything.
+    /// Waits until a thread of the process stops by itself, which happens only when something failed.
+    pub async fn failed(&self) {
+        self.0.failed().await;
+    }
+
+    /// Stops accepting, lets the machines finish what waits, makes it durable and lets go of everything. Not to be
+    /// called from within an asynchronous task.
     ///
     /// # Errors
     /// What stopped a machine before.
-    pub fn shutdown(self) -> Result<(), NodeError> {
-        Ok(())
+    pub fn shutdown(mut self) -> Result<(), NodeError> {
+        self.0.stop()
     }
 }
 
-/// Runs a process until `shutdown` is ready or a machine fails. Blocks; `shutdown` is polled within a tokio runtime.
+/// Runs a process until `shutdown` is ready or something fails. Blocks; `shutdown` is polled within a tokio runtime.
 ///
 /// # Errors
 /// As [`Node::start`], and what stopped a machine.
-pub fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
+pub fn run(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
     let node = Node::start(config)?;
-    drop(shutdown);
+    node.0.runtime().block_on(async {
+        tokio::select! {
+            () = shutdown => tracing::info!("stopping"),
+            () = node.failed() => tracing::error!("stopping because something failed"),
+        }
+    });
     node.shutdown()
+}
+
+/// What it takes to restore machines from their logs.
+struct Opener<'a> {
+    config: &'a Config,
+    genesis: Arc<Genesis>,
+    rules: Arc<Rules>,
+    consensus_key: Option<SigningKey>,
+}
+
+impl Opener<'_> {
+    fn open(
+        &self,
+        role: Role,
+        log: Vec<LogEntry>,
+        now: Timestamp,
+    ) -> Result<Box<dyn Machine + Send>, NodeError> {
+        let authority = self.config.authority;
+        let rules = Arc::clone(&self.rules);
+        match role {
+            Role::Worker(shard) => {
+                let genesis = Arc::clone(&self.genesis);
+                let batching = self.config.batching.clone();
+                let config = fresnel_shard::Config { authority, shard, genesis, rules, batching };
+                let worker = Worker::open(config, log, now).map_err(|error| unrestored(role, error))?;
+                Ok(Box::new(worker))
+            }
+            Role::Beacon | Role::Client => {
+                let key = self.consensus_key.clone().ok_or(NodeError::NoConsensusKey)?;
+                let pacing = self.config.pacing.clone();
+                let config = fresnel_beacon::Config { authority, rules, key, pacing };
+                let beacon = Beacon::open(config, log, now).map_err(|error| unrestored(role, error))?;
+                Ok(Box::new(beacon))
+            }
+        }
+    }
+}
+
+fn unrestored(role: Role, error: impl Error + Send + Sync + 'static) -> NodeError {
+    NodeError::Recovery(roles::name(role), Box::new(error))
+}
+
+/// The key of the beacon, if the process hosts it; it must be the one in the genesis.
+fn consensus_key(config: &Config, genesis: &Genesis) -> Result<Option<SigningKey>, NodeError> {
+    if !config.roles.contains(&Role::Beacon) {
+        return Ok(None);
+    }
+    let key = keys::load(config.consensus_key.as_ref().ok_or(NodeError::NoConsensusKey)?)?;
+    let AuthorityIndex(index) = config.authority;
+    let authority = genesis.authorities.get(usize::from(index));
+    let expected = authority.ok_or(TopologyError::Authority(config.authority))?.consensus_key;
+    expect_key("consensus", &key, expected)?;
+    Ok(Some(key))
+}
+
+pub(crate) fn expect_key(
+    which: &'static str,
+    key: &SigningKey,
+    expected: PublicKey,
+) -> Result<(), NodeError> {
+    let found = PublicKey::of(key);
+    if found == expected { Ok(()) } else { Err(NodeError::WrongKey { which, found, expected }) }
 }

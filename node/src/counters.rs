@@ -1,0 +1,102 @@
+//! What a process counts, and the lines it writes about connections that it gave up.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use crate::{clock::Clock, limits::REPORTS_PER_SECOND_MAX};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// Counts since the start of the process.
+        #[derive(Debug, Default)]
+        pub(crate) struct Counters {
+            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+        }
+
+        impl Counters {
+            /// Every name with its count.
+            pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name.load(Relaxed)),)*]
+            }
+        }
+    };
+}
+
+counters! {
+    /// Inputs that machines took.
+    inputs,
+    /// Rounds of machines: inputs taken together.
+    rounds,
+    /// Entries appended to logs.
+    log_entries,
+    /// Syncs of logs.
+    log_syncs,
+    /// Frames handed to links.
+    link_frames_out,
+    /// Their bytes.
+    link_bytes_out,
+    /// Frames that came in over links.
+    link_frames_in,
+    /// Their bytes.
+    link_bytes_in,
+    /// Links that were established.
+    links_established,
+    /// Handshakes and links that failed.
+    links_failed,
+    /// Bulk frames dropped because a link was full.
+    bulk_dropped,
+    /// Frames dropped because there was no link.
+    unlinked_dropped,
+    /// Control links closed because they were full.
+    control_overflows,
+    /// Messages between machines of this process dropped because an inbox was full.
+    inbox_overflows,
+    /// Messages of peers and clients that were refused.
+    bad_messages,
+    /// Clients that connected.
+    clients,
+    /// Clients that were disconnected because they did not read.
+    client_overflows,
+    /// Transactions that clients submitted.
+    submitted,
+}
+
+/// Adds one.
+pub(crate) fn count(counter: &AtomicU64) {
+    add(counter, 1);
+}
+
+/// Adds many.
+pub(crate) fn add(counter: &AtomicU64, more: usize) {
+    counter.fetch_add(more as u64, Relaxed);
+}
+
+/// Writes lines about connections, a bounded number per second: whoever causes them shall not fill the disk.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    clock: Clock,
+    second: AtomicU64,
+    written: AtomicU64,
+}
+
+impl Reports {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, second: AtomicU64::new(0), written: AtomicU64::new(0) }
+    }
+
+    /// A line that says who was given up and why.
+    pub(crate) fn gave_up(&self, whom: &str, error: &dyn std::error::Error) {
+        let second = self.clock.now().0 / 1_000_000;
+        if self.second.swap(second, Relaxed) != second {
+            self.written.store(0, Relaxed);
+        }
+        if self.written.fetch_add(1, Relaxed) < REPORTS_PER_SECOND_MAX {
+            let mut reason = error.to_string();
+            let mut source = error.source();
+            while let Some(cause) = source {
+                reason = format!("{reason}: {cause}");
+                source = cause.source();
+            }
+            tracing::warn!(%whom, %reason, "gave up a connection");
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Files as the log needs them. A new file is zeroed and synced under another name and then renamed, so it is there
+//! whole or not at all, and syncing it later moves no metadata. Zeroing takes long, so the next file is made ahead by a
+//! thread of its own.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+    thread::{self, JoinHandle},
+};
+
+use fresnel_log::Disk;
+
+/// A folder with the files of one log.
+#[derive(Debug)]
+pub(crate) struct FileDisk {
+    folder: PathBuf,
+    open: BTreeMap<String, File>,
+    spare: Option<Spare>,
+}
+
+/// A zeroed file that is being made, or is.
+#[derive(Debug)]
+struct Spare {
+    bytes: u64,
+    maker: JoinHandle<io::Result<()>>,
+}
+
+impl FileDisk {
+    /// The files in `folder`, which is made if it is not there.
+    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
+        fs::create_dir_all(folder)?;
+        if let Some(parent) = folder.parent() {
+            sync_folder(parent)?;
+        }
+        match fs::remove_file(folder.join(SPARE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => Ok(Self { folder: folder.to_owned(), open: BTreeMap::new(), spare: None }),
+        }
+    }
+
+    fn file(&self, name: &str) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).open(self.folder.join(name))
+    }
+
+    fn opened(&mut self, name: &str) -> io::Result<&File> {
+        if !self.open.contains_key(name) {
+            let file = self.file(name)?;
+            self.open.insert(name.to_owned(), file);
+        }
+        Ok(&self.open[name])
+    }
+
+    /// Makes sure that a durable spare of `bytes` is there.
+    fn take_spare(&mut self, bytes: u64) -> io::Result<()> {
+        let path = self.folder.join(SPARE);
+        if let Some(spare) = self.spare.take() {
+            let made = spare.maker.join().unwrap_or_else(|_| Err(io::Error::other("making a file panicked")));
+            if spare.bytes == bytes {
+                return made;
+            }
+        }
+        make_zeroed(&path, bytes)
+    }
+}
+
+impl Disk for FileDisk {
+    fn files(&self) -> io::Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let name = entry?.file_name();
+            names.extend(name.to_str().filter(|name| *name != SPARE).map(str::to_owned));
+        }
+        Ok(names)
+    }
+
+    fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        let path = self.folder.join(name);
+        if path.try_exists()? {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} exists", path.display())));
+        }
+        self.take_spare(bytes)?;
+        fs::rename(self.folder.join(SPARE), &path)?;
+        sync_folder(&self.folder)?;
+        // The log writes only to its newest file.
+        self.open.clear();
+        self.opened(name)?;
+        let spare = self.folder.join(SPARE);
+        let maker =
+            thread::Builder::new().name("spare".to_owned()).spawn(move || make_zeroed(&spare, bytes))?;
+        self.spare = Some(Spare { bytes, maker });
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.folder.join(name))
+    }
+
+    fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.opened(name)?;
+        if offset + bytes.len() as u64 > file.metadata()?.len() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a write beyond the end of the file"));
+        }
+        file.write_all_at(bytes, offset)
+    }
+
+    fn sync(&mut self, name: &str) -> io::Result<()> {
+        self.opened(name)?.sync_data()
+    }
+
+    fn remove(&mut self, name: &str) -> io::Result<()> {
+        self.open.remove(name);
+        fs::remove_file(self.folder.join(name))?;
+        sync_folder(&self.folder)
+    }
+}
+
+impl Drop for FileDisk {
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            // A spare that failed is of no interest to a log that ends; the next opening removes what is left of it.
+            let _ = spare.maker.join();
+        }
+    }
+}
+
+fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {
+    let zeros = vec![0; ZEROS_BYTES];
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let mut left = bytes;
+    while left > 0 {
+        let part = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
+        file.write_all(&zeros[..part])?;
+        left -= part as u64;
+    }
+    file.sync_all()
+}
+
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+/// The name of the file that is being made ahead; the log never asks for it.
+const SPARE: &str = "spare.new";
+
+/// Zeros written at once.
+const ZEROS_BYTES: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_zeroed_whole_and_bounded() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut disk = FileDisk::open(&folder.path().join("log")).expect("a new folder");
+        disk.create("a", 3 << 20).expect("room");
+        disk.create("b", 4096).expect("another size than the spare");
+        assert!(disk.create("a", 4096).is_err(), "a file is never made twice");
+        assert_eq!(disk.read("a").expect("it exists"), vec![0; 3 << 20]);
+        disk.write("b", 4090, &[7; 6]).expect("within the file");
+        assert!(disk.write("b", 4091, &[7; 6]).is_err(), "beyond the end");
+        disk.sync("b").expect("a file");
+        let mut names = disk.files().expect("a folder");
+        names.sort();
+        assert_eq!(names, ["a", "b"], "the spare is not among them");
+        drop(disk);
+        let mut disk = FileDisk::open(&folder.path().join("log")).expect("the same folder");
+        assert_eq!(disk.read("b").expect("it exists")[4088..], [0, 0, 7, 7, 7, 7, 7, 7]);
+        disk.remove("a").expect("it exists");
+        assert!(disk.read("a").is_err());
+    }
+}

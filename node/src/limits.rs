@@ -1,0 +1,82 @@
+//! The bounds of a process, with their reasons.
+
+use std::time::Duration;
+
+/// Inputs in a machine's inbox. What comes from outside is bounded in bytes before it gets here, so this many are
+/// mostly small ones from the machines of the own process.
+pub(crate) const INBOX_INPUTS_MAX: usize = 16_384;
+
+/// Inputs that a machine takes before one sync.
+pub(crate) const ROUND_INPUTS_MAX: usize = 256;
+
+/// Time after which a machine takes no more inputs before the sync, so that early ones are answered soon.
+pub(crate) const ROUND_MICROS_MAX: u64 = 5_000;
+
+/// How soon a driver looks again whether a full inbox of its own process has room.
+pub(crate) const MEND_DELAY: Duration = Duration::from_millis(5);
+
+/// Frames that wait for a link to take them.
+pub(crate) const LINK_FRAMES_MAX: usize = 8_192;
+
+/// Bytes that wait for a link to take them: some hundred batches or a few histories.
+pub(crate) const LINK_BYTES_MAX: usize = 64 << 20;
+
+/// Bytes of one link that were read and are not handled: two of the largest frames.
+pub(crate) const LINK_UNHANDLED_BYTES_MAX: usize = 32 << 20;
+
+/// Frames that wait for a client to take them.
+pub(crate) const CLIENT_FRAMES_MAX: usize = 4_096;
+
+/// Bytes that wait for a client to take them.
+pub(crate) const CLIENT_BYTES_MAX: usize = 8 << 20;
+
+/// Bytes of one client that were read and are not handled: two of the largest frames that a client may send.
+pub(crate) const CLIENT_UNHANDLED_BYTES_MAX: usize = 2 << 20;
+
+/// Clients of one listener.
+pub(crate) const CLIENTS_MAX: usize = 256;
+
+/// Body bytes that a client may send at once.
+pub(crate) const CLIENT_FRAME_BYTES_MAX: usize = 1 << 20;
+
+/// What even the smallest frame counts against the unhandled bytes, for the memory around it.
+pub(crate) const FRAME_BYTES_MIN: usize = 1 << 10;
+
+/// Connections to a listener that have not finished their handshake.
+pub(crate) const HANDSHAKES_MAX: usize = 64;
+
+/// Frames that wait for one verify thread; their bytes are bounded by connection.
+pub(crate) const LANE_FRAMES_MAX: usize = 1_024;
+
+/// Frames that a verify thread checks together.
+pub(crate) const LANE_ROUND_FRAMES_MAX: usize = 64;
+
+/// Bytes at which a verify thread takes no more frames into one check: about 5,000 transactions, 50 ms.
+pub(crate) const LANE_ROUND_BYTES_MAX: usize = 1 << 20;
+
+/// Signatures that a verify thread of the control plane remembers: votes come again in certificates.
+pub(crate) const SIGNATURES_REMEMBERED: usize = 65_536;
+
+/// For connecting, TLS and hello together.
+pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For a frame's body once its header is there, and for the other side to take any bytes at all.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The first wait before dialling again; it doubles up to the next.
+pub(crate) const REDIAL_DELAY_MIN: Duration = Duration::from_millis(20);
+
+/// The longest wait before dialling again.
+pub(crate) const REDIAL_DELAY_MAX: Duration = Duration::from_secs(2);
+
+/// A link that held this long was a success: the next wait is short again.
+pub(crate) const LINK_LIFE_MIN: Duration = Duration::from_secs(1);
+
+/// What the links get at shutdown to take what waits.
+pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Between two writes of the statistics.
+pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Lines per second about connections that were given up.
+pub(crate) const REPORTS_PER_SECOND_MAX: u64 = 10;

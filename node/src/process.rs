@@ -1,0 +1,340 @@
+//! Starting and stopping: everything that runs is made in one place and stopped in the reverse order, so that nothing
+//! that was taken in is lost and nothing leaves that is not durable.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io, mem,
+    num::NonZeroUsize,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crossbeam_channel::{Receiver, Sender};
+use fresnel_crypto::{SigningKey, Verifier};
+use fresnel_log::{Log, LogError, Options};
+use fresnel_types::{
+    AuthorityIndex, Input, LogEntry, Machine, Party, PublicKey, Timestamp, frame::Role, verify::Rules,
+};
+use rustls::{ClientConfig, ServerConfig};
+use tokio::{
+    runtime::{self, Runtime},
+    sync::{Notify, watch},
+    time::{sleep, timeout},
+};
+
+use crate::{
+    Endpoints, NodeError, Process, Topology,
+    clock::Clock,
+    counters::{Counters, Reports},
+    data::{DataDirectory, Identity},
+    disk::FileDisk,
+    driver::Driver,
+    inbox::{Inbox, Item},
+    ingest::{Clients, Ingest},
+    limits::DRAIN_TIMEOUT,
+    links::{Links, Peer, bind},
+    node::expect_key,
+    roles,
+    router::{Postman, Router, are_acquainted},
+    stats,
+    stream::{Stopping, ordered},
+    tls::Credentials,
+    verify::Lanes,
+};
+
+/// What a process is started with, whatever its machines are.
+pub(crate) struct Setup {
+    pub(crate) rules: Arc<Rules>,
+    pub(crate) topology: Topology,
+    pub(crate) network_key: SigningKey,
+    pub(crate) authority: AuthorityIndex,
+    pub(crate) roles: Vec<Role>,
+    pub(crate) data: PathBuf,
+    pub(crate) verify_threads: Option<usize>,
+}
+
+/// Everything that runs. Also what was started so far when starting fails half-way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    endpoints: Endpoints,
+    runtime: Option<Runtime>,
+    stopping: watch::Sender<bool>,
+    lanes: Arc<Lanes>,
+    lane_threads: Vec<(String, JoinHandle<()>)>,
+    drivers: Vec<(String, JoinHandle<Result<(), LogError>>)>,
+    router: Arc<Router>,
+    peers: Vec<Arc<Peer>>,
+    /// Dropping the sender lets the thread write a last time and end.
+    stats: Option<(Sender<()>, JoinHandle<()>)>,
+    /// Notified when any thread ends.
+    ended: Arc<Notify>,
+    /// Released last.
+    data: Option<DataDirectory>,
+}
+
+impl Running {
+    /// Starts a process whose machines `open` makes from their logs.
+    pub(crate) fn start(
+        setup: &Setup,
+        open: impl FnMut(Role, Vec<LogEntry>, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>,
+    ) -> Result<Self, NodeError> {
+        let clock = Clock::start();
+        let own = setup.topology.position(setup.authority, &setup.roles)?;
+        let process = &setup.topology.processes[own];
+        expect_key("network", &setup.network_key, process.network_key)?;
+        let identity = Identity { chain: setup.rules.chain, authority: setup.authority };
+        let data = DataDirectory::open(&setup.data, &identity)?;
+
+        let runtime = runtime::Builder::new_multi_thread()
+            .thread_name("net")
+            .worker_threads(NET_THREADS)
+            .enable_all()
+            .build()?;
+        let entered = runtime.enter();
+        let listen =
+            |address: &str| bind(address).map_err(|error| NodeError::Bind(address.to_owned(), error));
+        let (peer_listener, peer) = listen(&process.peer_address)?;
+        let (client_listener, client) = listen(&process.client_address)?;
+
+        let counters = Arc::new(Counters::default());
+        let peers: Vec<Arc<Peer>> =
+            setup.topology.processes.iter().map(|process| peer_of(process, &counters)).collect();
+        let (router, receivers) = router(setup, own, &peers, &counters);
+        let ended = Arc::new(Notify::new());
+        let mut lane_threads = Vec::new();
+        let threads = setup
+            .verify_threads
+            .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        let lanes = Lanes::start(threads, &setup.rules, &counters, verifier, |name, body| {
+            lane_threads.push((name.clone(), spawn(name, &ended, body)?));
+            Ok(())
+        })?;
+        let (stop_stats, stats_stopped) = crossbeam_channel::bounded(0);
+        let stats = stats::start(data.path().join("stats.json"), Arc::clone(&counters), stats_stopped)?;
+        let (stopping, stopped) = Stopping::new();
+        let mut running = Self {
+            endpoints: Endpoints { peer, client },
+            runtime: None,
+            stopping,
+            lanes: Arc::new(lanes),
+            lane_threads,
+            drivers: Vec::new(),
+            router,
+            peers,
+            stats: Some((stop_stats, stats)),
+            ended,
+            data: None,
+        };
+        running.open_machines(&data, receivers, clock, open)?;
+        running.data = Some(data);
+
+        let reports = Arc::new(Reports::new(clock));
+        let (dialled, accepted, server) = running.links(setup, own)?;
+        let links = Links {
+            chain: setup.rules.chain,
+            authority: setup.authority,
+            roles: ordered(&process.roles),
+            dialled,
+            accepted,
+            server,
+            router: Arc::clone(&running.router),
+            lanes: Arc::clone(&running.lanes),
+            counters: Arc::clone(&counters),
+            reports: Arc::clone(&reports),
+            clock,
+            stopping: stopped.clone(),
+        };
+        Arc::new(links).start(peer_listener);
+        let ingest = Ingest {
+            chain: setup.rules.chain,
+            authority: setup.authority,
+            roles: ordered(&process.roles),
+            router: Arc::clone(&running.router),
+            lanes: Arc::clone(&running.lanes),
+            reports,
+            stopping: stopped,
+        };
+        tokio::spawn(Arc::new(ingest).accept(client_listener));
+        drop(entered);
+        running.runtime = Some(runtime);
+        tracing::info!(authority = %setup.authority, %peer, %client, "running");
+        Ok(running)
+    }
+
+    /// Where it listens.
+    pub(crate) fn endpoints(&self) -> Endpoints {
+        self.endpoints
+    }
+
+    /// Where the links live.
+    pub(crate) fn runtime(&self) -> &Runtime {
+        self.runtime.as_ref().expect("a started process has its runtime until it stops")
+    }
+
+    /// Waits until a thread ends before it was asked to.
+    pub(crate) async fn failed(&self) {
+        self.ended.notified().await;
+    }
+
+    /// Stops everything that was started. The second time there is nothing left to stop.
+    pub(crate) fn stop(&mut self) -> Result<(), NodeError> {
+        let mut result = Ok(());
+        // Nothing more comes in.
+        self.stopping.send_replace(true);
+        self.lanes.stop();
+        for (name, thread) in mem::take(&mut self.lane_threads) {
+            result = result.and(thread.join().map_err(|_| NodeError::Panicked(name)));
+        }
+        // Machines handle what has come in.
+        for inbox in self.router.local.values() {
+            inbox.put(Item::Stop);
+        }
+        for (name, thread) in mem::take(&mut self.drivers) {
+            let end = thread.join().map_err(|_| NodeError::Panicked(name.clone()));
+            result = result.and(end.and_then(|end| end.map_err(|error| NodeError::Log(name, error))));
+        }
+        // What they said goes out.
+        self.peers.iter().for_each(|peer| peer.hang_up());
+        self.router.clients.hang_up();
+        if let Some(runtime) = self.runtime.take() {
+            let gone = async {
+                while Arc::strong_count(&self.lanes) > 1 {
+                    sleep(DRAIN_POLL).await
+                }
+            };
+            // A connection that takes nothing is given up.
+            let _ = runtime.block_on(async { timeout(DRAIN_TIMEOUT, gone).await });
+            runtime.shutdown_timeout(DRAIN_TIMEOUT);
+        }
+        if let Some((stop, thread)) = self.stats.take() {
+            drop(stop);
+            result = result.and(thread.join().map_err(|_| NodeError::Panicked("stats".to_owned())));
+        }
+        self.data = None;
+        result
+    }
+
+    fn open_machines(
+        &mut self,
+        data: &DataDirectory,
+        receivers: Vec<(Role, Party, Receiver<Item>)>,
+        clock: Clock,
+        mut open: impl FnMut(Role, Vec<LogEntry>, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>,
+    ) -> Result<(), NodeError> {
+        for (role, party, inbox) in receivers {
+            let name = roles::name(role);
+            let failed = |error| NodeError::Log(name.clone(), error);
+            let disk = FileDisk::open(&data.log(&name)).map_err(|error| failed(error.into()))?;
+            let (log, recovered) = Log::open(disk, Options::default()).map_err(failed)?;
+            let (entries, cut) = (recovered.entries.len(), recovered.cut);
+            let machine = open(role, recovered.entries, clock.now())?;
+            tracing::info!(machine = name, entries, ?cut, "opened");
+            let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
+            let counters = Arc::clone(&self.router.counters);
+            let driver = Driver { machine, log, inbox, outlet, clock, counters };
+            let thread = spawn(name.clone(), &self.ended, move || driver.run())?;
+            self.drivers.push((name, thread));
+        }
+        Ok(())
+    }
+
+    /// Who is dialled and how, who is accepted and how.
+    fn links(&self, setup: &Setup, own: usize) -> Result<LinkEnds, NodeError> {
+        let tls = |error: rustls::Error| NodeError::Tls(error.to_string());
+        let credentials =
+            Credentials::new(&setup.network_key).map_err(|error| NodeError::Tls(error.to_string()))?;
+        let (accepted, rest) = self.peers.split_at(own);
+        let dialled = rest[1..]
+            .iter()
+            .map(|peer| Ok((Arc::clone(peer), credentials.dial(peer.key).map_err(tls)?)))
+            .collect::<Result<_, NodeError>>()?;
+        let keys: BTreeSet<PublicKey> = accepted.iter().map(|peer| peer.key).collect();
+        Ok((dialled, accepted.to_vec(), credentials.accept(keys).map_err(tls)?))
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if let Err(error) = self.stop() {
+            tracing::error!(%error, "failed before it was stopped");
+        }
+    }
+}
+
+type LinkEnds = (Vec<(Arc<Peer>, Arc<ClientConfig>)>, Vec<Arc<Peer>>, Arc<ServerConfig>);
+
+/// Says that a thread has ended, however it did.
+struct Ended(Arc<Notify>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.notify_one();
+    }
+}
+
+fn spawn<T: Send + 'static>(
+    name: String,
+    ended: &Arc<Notify>,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> io::Result<JoinHandle<T>> {
+    let ended = Ended(Arc::clone(ended));
+    thread::Builder::new().name(name).spawn(move || {
+        let _ended = ended;
+        body()
+    })
+}
+
+fn verifier() -> io::Result<Verifier> {
+    Verifier::new().map_err(io::Error::other)
+}
+
+fn peer_of(process: &Process, counters: &Arc<Counters>) -> Arc<Peer> {
+    Arc::new(Peer::new(
+        process.authority,
+        ordered(&process.roles),
+        process.network_key,
+        process.peer_address.clone(),
+        Arc::clone(counters),
+    ))
+}
+
+/// The router of process number `own`, whose machines already know of one another, and the ends of its inboxes.
+fn router(
+    setup: &Setup,
+    own: usize,
+    peers: &[Arc<Peer>],
+    counters: &Arc<Counters>,
+) -> (Arc<Router>, Vec<(Role, Party, Receiver<Item>)>) {
+    let (mut local, mut receivers, mut remote) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
+    for (position, peer) in peers.iter().enumerate() {
+        for &role in &peer.roles {
+            let party = roles::party(peer.authority, role).expect("topologies name beacons and workers");
+            if position == own {
+                let (inbox, receiver) = Inbox::new();
+                local.insert(party, inbox);
+                receivers.push((role, party, receiver));
+            } else {
+                remote.insert(party, Arc::clone(peer));
+            }
+        }
+    }
+    for (party, inbox) in &local {
+        for other in local.keys().filter(|other| are_acquainted(*party, **other)) {
+            inbox.offer(Input::Connected(*other)).expect("an inbox has room for every role of a process");
+        }
+    }
+    let clients = Arc::new(Clients::new(Arc::clone(counters)));
+    let counters = Arc::clone(counters);
+    (Arc::new(Router { rules: Arc::clone(&setup.rules), local, remote, clients, counters }), receivers)
+}
+
+/// Threads for links and clients.
+const NET_THREADS: usize = 2;
+
+/// How often it is looked whether all connections are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests;

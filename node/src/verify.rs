@@ -1,0 +1,251 @@
+//! From bytes to checked inputs. Frames are decoded and checked on a few threads, each with its queue, the lane. A
+//! connection always uses the same lane, so its messages reach a machine in order. The control plane has lanes of its
+//! own: a thousand signatures of transactions never stand before a vote.
+
+use std::{io, mem, sync::Arc};
+
+use fresnel_crypto::Verifier;
+use fresnel_types::{
+    ClientId, Input, Message, Party, RejectionCode, ShardId, SignedTransaction, Verified, VerifyError,
+    frame::{Header, Role, message_frame},
+    limits::SUBMISSION_MAX,
+    message::Plane,
+    status::Answer,
+    verify::Rules,
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use crate::{
+    counters::{Counters, add, count},
+    inbox::{Inbox, Item},
+    limits::{LANE_FRAMES_MAX, LANE_ROUND_BYTES_MAX, LANE_ROUND_FRAMES_MAX, SIGNATURES_REMEMBERED},
+    stream::{Arrival, Closer, Outbound, StreamError},
+};
+
+/// Something for a lane.
+#[derive(Debug)]
+pub(crate) enum Work {
+    /// A frame of a peer.
+    Peer { from: Party, to: Party, inbox: Inbox, closer: Closer, arrival: Arrival },
+    /// A frame of a client, with the machine that it is for when this process hosts it.
+    Client { client: Arc<ClientLink>, to: Option<(Party, Inbox)>, arrival: Arrival },
+    /// A client is gone; these machines may have known it.
+    Gone { client: ClientId, inboxes: Vec<Inbox> },
+    /// The process stops.
+    Stop,
+}
+
+/// A client's connection.
+#[derive(Debug)]
+pub(crate) struct ClientLink {
+    pub(crate) id: ClientId,
+    pub(crate) outbound: Outbound,
+    pub(crate) closer: Closer,
+}
+
+/// The queues of all verify threads.
+#[derive(Debug)]
+pub(crate) struct Lanes {
+    control: Vec<mpsc::Sender<Work>>,
+    bulk: Vec<mpsc::Sender<Work>>,
+}
+
+impl Lanes {
+    /// Starts `threads` threads for the bulk plane and clients, and a quarter as many, at least one, for the control
+    /// plane. `spawn` makes a named thread.
+    pub(crate) fn start(
+        threads: usize,
+        rules: &Arc<Rules>,
+        counters: &Arc<Counters>,
+        verifier: impl Fn() -> io::Result<Verifier>,
+        mut spawn: impl FnMut(String, Box<dyn FnOnce() + Send>) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let control = threads.div_ceil(4).max(1);
+        let mut queues = Vec::new();
+        for index in 0..control + threads.max(1) {
+            let (queue, receiver) = mpsc::channel(LANE_FRAMES_MAX);
+            let fresh = verifier()?;
+            // Only on the control plane the same signatures come again.
+            let verifier = if index < control { fresh.remembering(SIGNATURES_REMEMBERED) } else { fresh };
+            let (rules, counters) = (Arc::clone(rules), Arc::clone(counters));
+            let lane = Lane { rules, verifier, counters, submissions: Vec::new() };
+            spawn(format!("verify-{index}"), Box::new(move || lane.run(receiver)))?;
+            queues.push(queue);
+        }
+        let bulk = queues.split_off(control);
+        Ok(Self { control: queues, bulk })
+    }
+
+    /// Lets every thread finish what is in its queue and end. Not to be called from within an asynchronous task.
+    pub(crate) fn stop(&self) {
+        for queue in self.control.iter().chain(&self.bulk) {
+            // A thread that has ended needs no telling.
+            let _ = queue.blocking_send(Work::Stop);
+        }
+    }
+
+    /// The lane of connection number `connection` on a plane.
+    pub(crate) fn lane(&self, plane: Plane, connection: u64) -> mpsc::Sender<Work> {
+        let lanes = match plane {
+            Plane::Control => &self.control,
+            Plane::Bulk => &self.bulk,
+        };
+        lanes[(connection % lanes.len() as u64) as usize].clone()
+    }
+}
+
+struct Lane {
+    rules: Arc<Rules>,
+    verifier: Verifier,
+    counters: Arc<Counters>,
+    /// Submissions that are to be checked together.
+    submissions: Vec<Submission>,
+}
+
+struct Submission {
+    client: ClientId,
+    request: u64,
+    shard: ShardId,
+    transactions: Vec<SignedTransaction>,
+    inbox: Inbox,
+    share: OwnedSemaphorePermit,
+}
+
+/// A peer's message that waits for its verdict.
+struct Pending {
+    from: Party,
+    inbox: Inbox,
+    closer: Closer,
+    share: OwnedSemaphorePermit,
+}
+
+impl Lane {
+    fn run(mut self, mut queue: mpsc::Receiver<Work>) {
+        let mut stopping = false;
+        while !stopping && let Some(first) = queue.blocking_recv() {
+            let (mut next, mut frames, mut bytes) = (Some(first), 0, 0);
+            let (mut pending, mut messages) = (Vec::new(), Vec::new());
+            while let Some(work) = next.take() {
+                match work {
+                    Work::Peer { from, to, inbox, closer, arrival } => {
+                        bytes += arrival.body.len();
+                        let Arrival { header, body, share } = arrival;
+                        match decoded(&header, &body, from, to) {
+                            _ if closer.is_closed() => {}
+                            Ok(message) => {
+                                pending.push(Pending { from, inbox, closer, share });
+                                messages.push(message);
+                            }
+                            Err(error) => self.refuse(&closer, error),
+                        }
+                    }
+                    Work::Client { client, to, arrival } => {
+                        bytes += arrival.body.len();
+                        self.client(&client, to, arrival);
+                    }
+                    Work::Stop => stopping = true,
+                    Work::Gone { client, inboxes } => {
+                        self.submit();
+                        inboxes
+                            .iter()
+                            .for_each(|inbox| inbox.put(Item::Input(Input::Disconnected(client), None)));
+                    }
+                }
+                frames += 1;
+                if !stopping && frames < LANE_ROUND_FRAMES_MAX && bytes < LANE_ROUND_BYTES_MAX {
+                    next = queue.try_recv().ok();
+                }
+            }
+            self.submit();
+            self.judge(pending, messages);
+        }
+    }
+
+    fn judge(&mut self, pending: Vec<Pending>, messages: Vec<Message>) {
+        let verdicts = self.rules.verify(&mut self.verifier, messages);
+        for (Pending { from, inbox, closer, share }, verdict) in pending.into_iter().zip(verdicts) {
+            match verdict {
+                // What a connection said before its bad message still counts, what it said after does not.
+                _ if closer.is_closed() => {}
+                Ok(message) => inbox.put(Item::Input(Input::Message { from, message }, Some(share))),
+                Err(error) => self.refuse(&closer, error.into()),
+            }
+        }
+    }
+
+    fn client(&mut self, client: &ClientLink, to: Option<(Party, Inbox)>, arrival: Arrival) {
+        let Arrival { header, body, share } = arrival;
+        let id = client.id;
+        let message = match header.message(&body) {
+            _ if client.closer.is_closed() => return,
+            Ok(message) => message,
+            Err(error) => return self.refuse(&client.closer, error.into()),
+        };
+        match (message, to) {
+            (Message::Submit { request, transactions }, Some((Party::Worker(_, shard), inbox))) => {
+                add(&self.counters.submitted, transactions.len());
+                let together: usize = self.submissions.iter().map(|other| other.transactions.len()).sum();
+                if self.submissions.first().is_some_and(|other| other.shard != shard)
+                    || together + transactions.len() > SUBMISSION_MAX
+                {
+                    self.submit();
+                }
+                self.submissions.push(Submission { client: id, request, shard, transactions, inbox, share });
+            }
+            (Message::Submit { request, transactions }, _) => {
+                let results = vec![Some(RejectionCode::WrongShard); transactions.len()];
+                reply(client, header.to, &Message::Admission { request, results, retry_after: 0 });
+            }
+            (message @ Message::Query { .. }, Some((_, inbox))) => {
+                self.submit();
+                match self.rules.verify_one(&mut self.verifier, message) {
+                    Ok(message) => {
+                        let from = Party::Client(id);
+                        inbox.put(Item::Input(Input::Message { from, message }, Some(share)));
+                    }
+                    Err(error) => self.refuse(&client.closer, error.into()),
+                }
+            }
+            (Message::Query { request, .. }, None) => {
+                reply(client, header.to, &Message::Answer { request, answer: Answer::Unsupported });
+            }
+            _ => self.refuse(&client.closer, VerifyError::Misplaced.into()),
+        }
+    }
+
+    /// Checks the gathered submissions together and hands them on.
+    fn submit(&mut self) {
+        let submissions = mem::take(&mut self.submissions);
+        let Some(shard) = submissions.first().map(|first| first.shard) else { return };
+        let mut transactions = Vec::new();
+        let mut rest = Vec::with_capacity(submissions.len());
+        for submission in submissions {
+            let Submission { client, request, transactions: own, inbox, share, .. } = submission;
+            rest.push((client, request, own.len(), inbox, share));
+            transactions.extend(own);
+        }
+        let mut verdicts = self.rules.verify_submission(&mut self.verifier, shard, transactions).into_iter();
+        for (client, request, count, inbox, share) in rest {
+            let transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>> =
+                verdicts.by_ref().take(count).collect();
+            inbox.put(Item::Input(Input::Submit { client, request, transactions }, Some(share)));
+        }
+    }
+
+    fn refuse(&self, closer: &Closer, error: StreamError) {
+        count(&self.counters.bad_messages);
+        closer.close(error);
+    }
+}
+
+fn decoded(header: &Header, body: &[u8], from: Party, to: Party) -> Result<Message, StreamError> {
+    let message = header.message(body)?;
+    if message.may_pass(from, to) { Ok(message) } else { Err(StreamError::Misaddressed) }
+}
+
+/// Answers a client in the name of a machine that this process does not host.
+fn reply(client: &ClientLink, from: Role, message: &Message) {
+    if !client.outbound.offer(Arc::new(message_frame(from, Role::Client, message))) {
+        client.closer.close(StreamError::Overflow);
+    }
+}
