@@ -134,7 +134,10 @@ impl CrossShard {
         }
         let inbox = &self.inboxes[source.index()];
         let fetch = &mut self.fetches[source.index()];
-        if inbox.verified_block() > verified {
+        if sibling {
+            fetch.sibling_speaks();
+        }
+        if asked && inbox.verified_block() > verified {
             fetch.progress(now);
         }
         if asked {
@@ -200,7 +203,7 @@ impl CrossShard {
         if self.inboxes[source.index()].is_missing() {
             self.fetches[source.index()].missing(now);
         } else {
-            self.fetches[source.index()] = Fetch::default();
+            self.fetches[source.index()].complete();
         }
     }
 
@@ -329,7 +332,7 @@ impl CrossShard {
                 continue;
             }
             if !inbox.is_missing() {
-                *fetch = Fetch::default();
+                fetch.complete();
                 continue;
             }
             let sibling = inbox.believes_sibling().then_some(source);

@@ -12,8 +12,13 @@ pub(crate) struct Fetch {
     pub(crate) target: Option<Party>,
     /// Bundles that came from the target since it was asked.
     pub(crate) answered: usize,
-    attempts: usize,
-    wait: u64,
+    /// Whose turn is next: 0 is the own sibling. Stays with whoever made progress, also when nothing is missing for a
+    /// while, so that a dead sibling costs its wait once.
+    turn: usize,
+    /// Whom that was.
+    asked: usize,
+    /// Requests without progress since the last one with.
+    fruitless: usize,
 }
 
 impl Fetch {
@@ -24,7 +29,7 @@ impl Fetch {
 
     /// A block waits for them.
     pub(crate) fn urgent(&mut self, now: Timestamp) {
-        let soon = now.plus(if self.attempts == 0 { URGENT_GRACE } else { WAIT_MIN });
+        let soon = now.plus(if self.target.is_none() { URGENT_GRACE } else { WAIT_MIN });
         self.deadline = Some(self.deadline.map_or(soon, |deadline| deadline.min(soon)));
     }
 
@@ -33,11 +38,21 @@ impl Fetch {
         self.deadline = Some(now);
     }
 
-    /// The target makes progress: leave it some more time.
+    /// The target makes progress: it gets more time, and the next request.
     pub(crate) fn progress(&mut self, now: Timestamp) {
-        if self.target.is_some() {
-            self.deadline = Some(now.plus(self.wait));
-        }
+        self.turn = self.asked;
+        self.fruitless = 0;
+        self.deadline = Some(now.plus(WAIT_MIN));
+    }
+
+    /// The own sibling speaks: it is asked first again.
+    pub(crate) fn sibling_speaks(&mut self) {
+        self.turn = 0;
+    }
+
+    /// Nothing is missing.
+    pub(crate) fn complete(&mut self) {
+        *self = Self { turn: self.turn, ..Self::default() };
     }
 
     /// Picks whom to ask now; nobody when there is no one.
@@ -56,8 +71,7 @@ impl Fetch {
             self.deadline = None;
             return None;
         }
-        let turn = self.attempts % candidates;
-        let rounds = (self.attempts / candidates).min(BACK_OFF_MAX);
+        let turn = self.turn % candidates;
         let target = match source {
             Some(source) if turn == 0 => Party::Worker(authority, source),
             _ => {
@@ -66,9 +80,11 @@ impl Fetch {
                 Party::Worker(AuthorityIndex(peer as u16), shard)
             }
         };
-        self.attempts += 1;
-        self.wait = WAIT_MIN << rounds;
-        self.deadline = Some(now.plus(self.wait));
+        let doublings = (self.fruitless / candidates).min(BACK_OFF_MAX);
+        self.asked = turn;
+        self.turn = (turn + 1) % candidates;
+        self.fruitless += 1;
+        self.deadline = Some(now.plus(WAIT_MIN << doublings));
         self.target = Some(target);
         self.answered = 0;
         Some(target)

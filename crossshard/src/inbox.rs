@@ -12,7 +12,7 @@ use fresnel_types::{
     mmr::Mmr, record::Pair,
 };
 
-use crate::limits::{CLAIMS_MAX, INBOX_RECORDS_MAX, STASH_MAX, UNTRUSTED_RECORDS_MAX};
+use crate::limits::{CLAIMS_MAX, INBOX_RECORDS_MAX, STASH_BYTES_MAX, STASH_MAX, UNTRUSTED_RECORDS_MAX};
 
 /// Who says that a bundle is the source's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,8 +55,8 @@ pub(crate) struct Inbox {
     verified_range: Mmr,
     /// Certified in the log and not yet verified here.
     claims: BTreeMap<BlockIndex, RecordDigest>,
-    /// By position, beyond the end.
-    stash: BTreeMap<u64, Bundle>,
+    /// By position, beyond the end, each with whether it is trusted.
+    stash: BTreeMap<u64, (Bundle, bool)>,
     /// What was told never falls, even when the own sibling proves wrong.
     told: BlockIndex,
     /// A block waits for everything up to here, whatever the other bounds say.
@@ -94,9 +94,7 @@ impl Inbox {
             return false;
         }
         if position > self.end() {
-            if trusted && (self.stash.len() < STASH_MAX || self.stash.contains_key(&position)) {
-                self.stash.insert(position, bundle);
-            }
+            self.set_aside(bundle, trusted);
             return false;
         }
         if position < self.end() && !self.makes_room(&bundle, origin, trusted) {
@@ -105,14 +103,25 @@ impl Inbox {
         if !self.append(bundle, trusted) {
             return false;
         }
-        while let Some(next) = self.stash.remove(&self.end()) {
-            if !self.append(next, true) {
+        while let Some((next, trusted)) = self.stash.remove(&self.end()) {
+            if !self.append(next, trusted) {
                 break;
             }
         }
         let end = self.end();
         self.stash.retain(|&position, _| position > end);
         true
+    }
+
+    /// Keeps a bundle that came ahead of its turn, within bounds.
+    fn set_aside(&mut self, bundle: Bundle, trusted: bool) {
+        let position = bundle.record.position;
+        let bytes: usize = self.stash.values().map(|(bundle, _)| size(bundle)).sum();
+        let full = self.stash.len() >= STASH_MAX || bytes + size(&bundle) > STASH_BYTES_MAX;
+        let better = self.stash.get(&position).is_none_or(|(_, before)| trusted && !before);
+        if better && !full && (trusted || bundle.record.block <= self.last_claim()) {
+            self.stash.insert(position, (bundle, trusted));
+        }
     }
 
     /// Whether a bundle for a place that is taken replaces what stands there: only unconfirmed words of others give
@@ -249,6 +258,7 @@ impl Inbox {
     /// Drops what only peers said, so that another one is asked from the same place.
     pub(crate) fn drop_unconfirmed(&mut self) {
         self.truncate(self.held.max(self.verified));
+        self.stash.retain(|_, (_, trusted)| *trusted);
     }
 
     /// What the shard header tells.

@@ -9,6 +9,9 @@ pub(crate) const UNTRUSTED_RECORDS_MAX: u64 = 4_096;
 /// Bundles of one source that came ahead of their turn.
 pub(crate) const STASH_MAX: usize = 64;
 
+/// Bytes of these.
+pub(crate) const STASH_BYTES_MAX: usize = 32 << 20;
+
 /// Certified records of one source remembered until their bundles are here; beyond it every other one is forgotten,
 /// since a later one covers it.
 pub(crate) const CLAIMS_MAX: usize = 4_096;

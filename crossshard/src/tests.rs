@@ -5,13 +5,13 @@ use std::sync::Arc;
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
     Address, Amount, Authority, AuthorityIndex, BlockIndex, Bundle, Close, Effect, Epoch, Genesis, LogDigest,
-    LogEntry, Message, Parameters, Party, PublicKey, Receipt, ReceiptKind, Record, RecordDigest, Sequence,
-    ShardId, Shards, StateRoot, Tally, Timestamp, TransactionId, commit::Certified, genesis::Allocation,
-    hash::Root, leaves::PairLeaf, limits::PROTOCOL_VERSION, mmr::Mmr, receipt::outbox_root, record::Pair,
-    verify::Rules,
+    LogEntry, Message, Parameters, Party, PeerCounters, PublicKey, Receipt, ReceiptKind, Record,
+    RecordDigest, Sequence, ShardId, Shards, StateRoot, Tally, Timestamp, TransactionId, commit::Certified,
+    genesis::Allocation, hash::Root, leaves::PairLeaf, limits::PROTOCOL_VERSION, mmr::Mmr,
+    receipt::outbox_root, record::Pair, verify::Rules,
 };
 
-use crate::{CrossShard, Delivery, PeerCounters, outbox::Outbox};
+use crate::{CrossShard, Delivery, outbox::Outbox};
 
 mod network;
 
@@ -397,7 +397,7 @@ fn requests_are_answered_to_whom_they_concern_and_are_bounded() {
         source.emit(&bundle.record, vec![bundle.receipts, vec![]], &mut effects);
     }
     assert_eq!(effects.len(), 100);
-    let mut answers = |cross: &mut CrossShard, from: Party, after: u64| -> Vec<u64> {
+    let answers = |cross: &mut CrossShard, from: Party, after: u64| -> Vec<u64> {
         let request =
             Message::BundleRequest { source: ShardId(1), destination: ShardId(0), after: BlockIndex(after) };
         let mut effects = vec![];
