@@ -7,7 +7,10 @@ use ::petgraph::{
     algo::{has_path_connecting, is_cyclic_directed},
     dot::Dot,
     stable_graph::{NodeIndex, StableDiGraph},
-    visit::{Dfs, EdgeRef, IntoEdgeReferences, IntoNeighborsDirected, IntoNodeIdentifiers, NodeCount, NodeIndexable},
+    visit::{
+        Dfs, EdgeRef, IntoEdgeReferences, IntoNeighborsDirected, IntoNodeIdentifiers, NodeCount,
+        NodeIndexable,
+    },
 };
 use fresnel_types::Timestamp;
 use proptest::prelude::*;
