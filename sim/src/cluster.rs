@@ -214,7 +214,7 @@ impl Cluster {
             return Ok(());
         }
         self.report.restarts += u64::from(host.incarnation > 0);
-        self.report.torn_tails += u64::from(host.start(&self.setup, now)?);
+        self.report.torn_tails += u64::from(host.start(&self.setup, &mut self.monitor, now)?);
         let party = host.party;
         let authority = party.authority().expect("hosts are machines");
         let siblings: Vec<usize> = (0..self.hosts.len())

@@ -7,7 +7,7 @@ use fresnel_types::{BlockIndex, Effect, Input, LogEntry, Machine, Party, Timesta
 
 use crate::{
     disk::SimDisk,
-    invariants::{Broken, hold},
+    invariants::{Broken, Monitor, hold},
     machines::{AnyMachine, Setup},
 };
 
@@ -29,6 +29,8 @@ pub(crate) struct Host {
     pub(crate) woken: bool,
     /// Blocks whose records the monitor has seen.
     pub(crate) recorded: BlockIndex,
+    /// Log entries that were synced.
+    durable: u64,
     idle_ticks: u64,
     segment_bytes: u64,
 }
@@ -63,6 +65,7 @@ impl Host {
             tick_at: None,
             woken: false,
             recorded: BlockIndex(0),
+            durable: 0,
             idle_ticks: 0,
             segment_bytes,
         }
@@ -76,13 +79,30 @@ impl Host {
         self.life.as_ref().map(|life| &life.machine)
     }
 
-    /// Opens log and machine; whether the log had a torn tail.
-    pub(crate) fn start(&mut self, setup: &Setup, now: Timestamp) -> Result<bool, Broken> {
+    /// Opens log and machine; whether the log had a torn tail. The monitor is shown what is recovered: it may be more than
+    /// was released, and must never be less.
+    pub(crate) fn start(
+        &mut self,
+        setup: &Setup,
+        monitor: &mut Monitor,
+        now: Timestamp,
+    ) -> Result<bool, Broken> {
         let disk = self.disk.take().expect("a host that is down has its disk");
         let options = fresnel_log::Options { segment_bytes: self.segment_bytes };
         let broken = |what| Broken { invariant: "D2", what };
         let (log, Recovered { entries, cut }) = Log::open(disk, options)
             .map_err(|error| broken(format!("the log of {:?}: {error}", self.party)))?;
+        hold!(
+            "D2",
+            entries.len() as u64 >= self.durable,
+            "{:?} recovered {} of {} durable entries",
+            self.party,
+            entries.len(),
+            self.durable
+        );
+        let durable = usize::try_from(self.durable).expect("no more than were recovered");
+        entries[durable..].iter().try_for_each(|entry| monitor.persisted(self.party, entry))?;
+        self.durable = entries.len() as u64;
         let now = self.clock(now);
         let machine = AnyMachine::open(setup, self.party, entries, now)
             .map_err(|error| broken(format!("{:?} cannot be restored: {error}", self.party)))?;
@@ -203,7 +223,11 @@ impl Host {
     pub(crate) fn release(&mut self) -> Option<Vec<Effect>> {
         let life = self.life.as_mut().expect("a release belongs to a running process");
         match life.log.sync() {
-            Ok(()) => Some(life.unreleased.take().expect("a release follows a step")),
+            Ok(()) => {
+                let effects = life.unreleased.take().expect("a release follows a step");
+                self.durable += entries(&effects).count() as u64;
+                Some(effects)
+            }
             Err(LogError::Disk(_)) => None,
             Err(error) => {
                 unreachable!("a log that is open and not poisoned fails only for its disk: {error}")

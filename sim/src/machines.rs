@@ -5,7 +5,8 @@ use std::sync::Arc;
 use fresnel_beacon::{Beacon, Pacing};
 use fresnel_shard::{Batching, Worker};
 use fresnel_types::{
-    BlockIndex, Effect, Genesis, Input, LogEntry, Machine, Party, PublicKey, Record, Timestamp,
+    AuthorityIndex, BlockIndex, Effect, Genesis, Input, LogEntry, Machine, Party, PublicKey, Record,
+    Timestamp,
     status::{BeaconStatus, WorkerStatus},
     verify::Rules,
 };
@@ -14,6 +15,7 @@ use crate::{
     Options, Workers,
     opaque::{self, OpaqueWorker},
     options::Chain,
+    random::Random,
 };
 
 /// What every machine is opened with.
@@ -30,6 +32,12 @@ impl Setup {
         let genesis = Arc::new(chain.genesis.clone());
         let rules = Arc::new(Rules::of(&genesis));
         Self { options: options.clone(), chain, genesis, rules }
+    }
+
+    /// The local timing of a beacon: some hurry, some take their time.
+    fn pacing(&self, authority: AuthorityIndex) -> Pacing {
+        let mut random = Random::new(self.options.seed, &format!("pacing of {authority}"));
+        Pacing { interval_min: random.pick(&[10_000, 20_000, 50_000]), ..Pacing::default() }
     }
 
     /// Every machine of the cluster, those of an authority together.
@@ -61,7 +69,8 @@ impl AnyMachine {
         match party {
             Party::Beacon(authority) => {
                 let key = setup.chain.keys[authority.index()].clone();
-                let config = fresnel_beacon::Config { authority, rules, key, pacing: Pacing::default() };
+                let config =
+                    fresnel_beacon::Config { authority, rules, key, pacing: setup.pacing(authority) };
                 let beacon = Beacon::open(config, log, now).map_err(|error| error.to_string())?;
                 Ok(Self::Beacon(Box::new(beacon)))
             }
