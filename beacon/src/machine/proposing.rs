@@ -102,6 +102,9 @@ impl Beacon {
         self.own.time = time;
         let wait = self.pacer.patience();
         self.own.open.insert(round, Open { reference, again: now.plus(wait), wait });
+        // Until this one had time to be answered nothing is overdue.
+        self.stall.wait = wait;
+        self.stall.again = now.plus(wait);
         self.send_to_others(Message::Proposal((*vertex).clone()), out);
         self.vote(now, reference, out);
         true

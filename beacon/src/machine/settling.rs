@@ -13,13 +13,13 @@ impl Beacon {
     /// Does everything that follows from what is known, until nothing does.
     pub(super) fn settle(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         loop {
-            let mut moved = self.insert_waiting(now, out);
-            for committed in self.orderer.advance(&mut self.dag) {
-                self.counters.committed += 1;
-                self.commit(committed, out);
-                moved = true;
+            let mut moved = self.insert_waiting(now, out) | self.apply_ranges(out);
+            if moved {
+                for committed in self.orderer.advance(&mut self.dag) {
+                    self.counters.committed += 1;
+                    self.commit(committed, out);
+                }
             }
-            moved |= self.apply_ranges(out);
             moved |= self.vote_where_possible(now, out);
             if !moved {
                 break;

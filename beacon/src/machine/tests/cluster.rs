@@ -24,6 +24,8 @@ pub(super) struct Cluster {
     pub(super) nodes: Vec<Node>,
     /// Microseconds between two beacons.
     pub(super) delay: u64,
+    /// Microseconds by which that varies.
+    pub(super) jitter: u64,
     /// Whether a message gets lost, told its number.
     pub(super) loses: Box<dyn FnMut(u64, Party, Party, &Message) -> bool>,
     pub(super) messages: u64,
@@ -61,6 +63,13 @@ pub(super) fn batch(n: u64) -> BatchRef {
     BatchRef { id: BatchId::of(&n.to_le_bytes()), count: 1, bytes: 1_000 }
 }
 
+/// A number that looks random, the same in every run.
+pub(super) fn scatter(n: u64) -> u64 {
+    let n = (n ^ (n >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let n = (n ^ (n >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    n ^ (n >> 31)
+}
+
 impl Cluster {
     pub(super) fn new(size: usize, floor_depth: u64) -> Self {
         let rules = scenario::rules(size, 2, |genesis| {
@@ -88,6 +97,7 @@ impl Cluster {
             rules,
             now,
             delay: 1_000,
+            jitter: 0,
             loses: Box::new(|_, _, _, _| false),
             messages: 0,
             queue: BTreeMap::new(),
@@ -192,12 +202,12 @@ impl Cluster {
 
     fn post(&mut self, from: Party, to: Party, message: Message) {
         self.messages += 1;
-        eprintln!("{} {from:?} {to:?} {:?}", self.now, message.kind());
         match to {
             Party::Worker(authority, shard) => self.work(authority, shard, message),
             Party::Beacon(_) => {
                 if !(self.loses)(self.messages, from, to, &message) {
-                    let at = self.now.plus(self.delay);
+                    let jitter = if self.jitter == 0 { 0 } else { scatter(self.messages) % self.jitter };
+                    let at = self.now.plus(self.delay + jitter);
                     self.queue.insert((at, self.messages), (from, to, message));
                 }
             }

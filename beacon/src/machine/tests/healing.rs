@@ -3,20 +3,15 @@
 use fresnel_types::{Message, Party, ShardId};
 
 use super::{
-    cluster::{Cluster, batch},
+    cluster::{Cluster, batch, scatter},
     ids, sorted,
 };
-
-/// A fair coin from a number, the same in every run.
-fn coin(n: u64, of: u64) -> bool {
-    (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).is_multiple_of(of)
-}
 
 #[test]
 fn lost_messages_are_said_again() {
     for of in [2, 3, 10] {
         let mut cluster = Cluster::started(4, 256);
-        cluster.loses = Box::new(move |n, _, _, _| coin(n, of));
+        cluster.loses = Box::new(move |n, _, _, _| scatter(n).is_multiple_of(of));
         for n in 0..20 {
             cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);
             cluster.run(50_000);
@@ -178,4 +173,81 @@ fn payload_of_vertices_below_the_floor_is_proposed_again() {
     cluster.run(1_000_000);
     assert_eq!(cluster.effective(0, 0).iter().filter(|id| **id == batch(100).id).count(), 1);
     cluster.check_agreement();
+}
+
+#[test]
+fn far_links_are_not_mistaken_for_losses() {
+    let mut cluster = Cluster::started(4, 256);
+    cluster.delay = 100_000;
+    cluster.jitter = 20_000;
+    for n in 0..40 {
+        cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);
+        cluster.run(100_000);
+    }
+    let resends: u64 = (0..4).map(|index| cluster.beacon(index).counters().resends).sum();
+    let rounds = cluster.beacon(0).status().round.0;
+    cluster.run(1_000_000);
+    cluster.check_agreement();
+    assert_eq!(sorted(cluster.effective(0, 0)), ids(0..40));
+    assert!(
+        rounds > 15 && resends < 40,
+        "{resends} resends in {rounds} rounds, all but the first few needless"
+    );
+}
+
+#[test]
+fn random_losses_delays_and_crashes_keep_one_order() {
+    for seed in 0..24_u64 {
+        let size = if seed % 3 == 0 { 7 } else { 4 };
+        let mut cluster = Cluster::new(size, 4 + seed % 30);
+        cluster.jitter = 1 + scatter(seed) % 20_000;
+        let of = 3 + scatter(seed + 1) % 30;
+        cluster.loses = Box::new(move |n, _, _, _| scatter(n + seed * 1_000_003).is_multiple_of(of));
+        (0..size).for_each(|index| cluster.start(index));
+        for step in 0..60 {
+            let dice = scatter(seed * 7_919 + step);
+            let index = usize::try_from(dice % size as u64).expect("small");
+            match dice >> 32 & 15 {
+                0 => cluster.stop(index),
+                1 => {
+                    let length = cluster.nodes[index].log.len();
+                    cluster.nodes[index].crash_at = Some(length + (dice >> 40) as usize % 20);
+                }
+                2..=4 => {
+                    for index in 0..size {
+                        if cluster.nodes[index].beacon.is_none() {
+                            cluster.start(index);
+                        }
+                    }
+                }
+                _ if cluster.nodes[index].beacon.is_some() => {
+                    cluster.offer(index, ShardId(0), vec![batch(step)]);
+                }
+                _ => {}
+            }
+            cluster.run(15_000);
+            if cluster.nodes.iter().any(|node| node.beacon.is_some()) {
+                cluster.check_agreement();
+            }
+        }
+        cluster.loses = Box::new(|_, _, _, _| false);
+        for index in 0..size {
+            cluster.nodes[index].crash_at = None;
+            if cluster.nodes[index].beacon.is_none() {
+                cluster.start(index);
+            }
+        }
+        for index in 0..size {
+            cluster.offer(index, ShardId(1), vec![batch(1_000 + index as u64)]);
+        }
+        cluster.run(5_000_000);
+        let (shortest, longest) = cluster.check_agreement();
+        assert!(longest - shortest <= 3, "seed {seed}: {shortest} of {longest} commits");
+        for index in 0..size {
+            let effective = sorted(cluster.effective(index, 1));
+            assert_eq!(effective, ids(1_000..1_000 + size as u64), "seed {seed}, authority {index}");
+            let counters = cluster.beacon(index).counters();
+            assert_eq!((counters.conflicts, counters.equivocations), (0, 0), "seed {seed}");
+        }
+    }
 }
