@@ -1,10 +1,28 @@
 //! A cluster of real processes on loopback: its files, its processes, what can be done to them.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr};
+mod files;
+mod process;
 
-use anyhow::{Result, bail};
-use fresnel_types::{genesis::Allocation, AuthorityIndex, Genesis, Parameters, Shards, frame::Role};
+use std::{
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+use fresnel_client::Client;
+use fresnel_types::{
+    AuthorityIndex, ChainId, Genesis, Parameters, Shards, frame::Role, genesis::Allocation, status::Query,
+};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, sleep};
+
+use crate::limits::{READY_MAX, STOP_MAX};
+use process::Process;
+pub use process::Usage;
 
 /// How machines are spread over processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,7 +80,10 @@ pub struct ClusterOptions {
 /// A running cluster. Dropping it kills its processes.
 #[derive(Debug)]
 pub struct Cluster {
+    binary: PathBuf,
+    folder: PathBuf,
     genesis: Genesis,
+    processes: Vec<Process>,
 }
 
 /// Where clients reach the machines of one process.
@@ -81,8 +102,54 @@ impl Cluster {
     ///
     /// # Errors
     /// When the folder cannot be written, a port not be had, or a process does not come up.
-    pub async fn start(_options: ClusterOptions) -> Result<Self> {
-        bail!("local clusters are not built yet")
+    pub async fn start(options: ClusterOptions) -> Result<Self> {
+        let mut cluster = Self::create(options)?;
+        cluster.start_all().await?;
+        Ok(cluster)
+    }
+
+    /// Writes the files of a new cluster and starts nothing.
+    ///
+    /// # Errors
+    /// When the folder cannot be written or a port not be had.
+    pub fn create(options: ClusterOptions) -> Result<Self> {
+        let (genesis, planned) = files::write(&options)?;
+        let folder = fs::canonicalize(&options.folder)?;
+        let processes = planned.into_iter().map(Process::new).collect();
+        Ok(Self { binary: options.binary, folder, genesis, processes })
+    }
+
+    /// Starts whatever does not run and waits until all of it answers.
+    ///
+    /// # Errors
+    /// When a process does not come up.
+    pub async fn start_all(&mut self) -> Result<()> {
+        for process in self.processes.iter_mut().filter(|process| !process.is_started()) {
+            process.start(&self.binary)?;
+        }
+        let chain = self.genesis.chain();
+        let until = Instant::now() + READY_MAX;
+        for process in &mut self.processes {
+            loop {
+                if let Some(status) = process.has_ended()? {
+                    bail!("{} ended with {status}:\n{}", process.name(), process.last_words());
+                }
+                match answers(process.endpoint(), chain).await {
+                    Ok(()) => break,
+                    Err(error) if Instant::now() >= until => {
+                        let name = process.name();
+                        bail!("{name} does not answer ({error:#}):\n{}", process.last_words());
+                    }
+                    Err(_) => sleep(READY_POLL).await,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// The first state of the chain.
@@ -92,14 +159,146 @@ impl Cluster {
 
     /// Where clients reach each process.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        Vec::new()
+        self.processes.iter().map(|process| process.endpoint().clone()).collect()
     }
 
-    /// Stops all processes in order and waits for them; kills those that take too long.
+    /// Whether all processes of an authority were started and not killed since.
+    pub fn is_up(&self, authority: AuthorityIndex) -> bool {
+        self.processes.iter().filter(|process| process.authority() == authority).all(Process::is_started)
+    }
+
+    /// SIGKILL to all processes of an authority.
+    pub fn kill(&mut self, authority: AuthorityIndex) {
+        self.processes.iter_mut().filter(|process| process.authority() == authority).for_each(Process::kill);
+    }
+
+    /// Starts the processes of a killed authority on what their disk holds, without waiting.
     ///
     /// # Errors
-    /// When a process does not stop by itself or ends with an error.
+    /// When the program cannot be started.
+    pub fn restart(&mut self, authority: AuthorityIndex) -> Result<()> {
+        let down = |process: &&mut Process| process.authority() == authority && !process.is_started();
+        self.processes.iter_mut().filter(down).try_for_each(|process| process.start(&self.binary))
+    }
+
+    /// Processes that ended by themselves, with the end of what they printed.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn failures(&mut self) -> Result<Vec<String>> {
+        let mut failures = Vec::new();
+        for process in &mut self.processes {
+            if let Some(status) = process.has_ended()? {
+                failures.push(format!("{} ended with {status}:\n{}", process.name(), process.last_words()));
+            }
+        }
+        Ok(failures)
+    }
+
+    /// What each process has used until about a second ago, by name.
+    pub fn usage(&self) -> Vec<(String, Usage)> {
+        self.processes.iter().map(|process| (process.name().to_owned(), process.usage())).collect()
+    }
+
+    /// Stops all processes with SIGTERM and waits for them; kills those that take too long.
+    ///
+    /// # Errors
+    /// When a process did not stop by itself or ended with an error.
     pub async fn stop(&mut self) -> Result<()> {
-        bail!("local clusters are not built yet")
+        self.processes.iter().for_each(Process::terminate);
+        let until = Instant::now() + STOP_MAX;
+        let mut failures = Vec::new();
+        for process in self.processes.iter_mut().filter(|process| process.is_started()) {
+            match process.ended(until).await? {
+                Some(status) if status.success() => {}
+                Some(status) => failures.push(format!(
+                    "{} ended with {status}:\n{}",
+                    process.name(),
+                    process.last_words()
+                )),
+                None => failures.push(format!("{} did not stop within {STOP_MAX:?}", process.name())),
+            }
+            process.kill();
+        }
+        ensure!(failures.is_empty(), "{}", failures.join("\n"));
+        Ok(())
+    }
+
+    /// Leaves the processes running and notes them in the folder for [`stop_detached`].
+    ///
+    /// # Errors
+    /// When the note cannot be written; the processes are then killed.
+    pub fn detach(mut self) -> Result<()> {
+        let notes: Vec<Note> = self
+            .processes
+            .iter()
+            .filter_map(|process| process.pid().map(|pid| Note { pid, config: process.config() }))
+            .collect();
+        fs::write(self.folder.join(NOTES), serde_json::to_vec_pretty(&notes)?)?;
+        self.processes.iter_mut().for_each(Process::detach);
+        Ok(())
     }
 }
+
+/// Stops the processes of a cluster that was left running in `folder`, and gives their number.
+///
+/// # Errors
+/// When no cluster was left there, or a process does not stop in time.
+pub async fn stop_detached(folder: &Path) -> Result<usize> {
+    let path = folder.join(NOTES);
+    let bytes = fs::read(&path).with_context(|| format!("no running cluster in {}", folder.display()))?;
+    let notes: Vec<Note> =
+        serde_json::from_slice(&bytes).context("the note about the cluster is unreadable")?;
+    let running: Vec<&Note> = notes.iter().filter(|note| note.is_running()).collect();
+    for note in &running {
+        note.signal(Signal::TERM);
+    }
+    let until = Instant::now() + STOP_MAX;
+    while running.iter().any(|note| note.is_running()) {
+        if Instant::now() >= until {
+            running.iter().filter(|note| note.is_running()).for_each(|note| note.signal(Signal::KILL));
+            fs::remove_file(&path)?;
+            bail!("some processes did not stop within {STOP_MAX:?} and were killed");
+        }
+        sleep(READY_POLL).await;
+    }
+    fs::remove_file(&path)?;
+    Ok(running.len())
+}
+
+/// A process left running.
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    pid: u32,
+    config: PathBuf,
+}
+
+impl Note {
+    /// Whether the process is still the noted one: a number is used again, a command line is not.
+    fn is_running(&self) -> bool {
+        let line = fs::read(format!("/proc/{}/cmdline", self.pid)).unwrap_or_default();
+        line.split(|&byte| byte == 0).any(|argument| argument == self.config.as_os_str().as_encoded_bytes())
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.pid).ok().and_then(Pid::from_raw) {
+            // It fails only when the process has ended by itself.
+            let _ = kill_process(pid, signal);
+        }
+    }
+}
+
+/// Whether every machine of a process tells where it is.
+async fn answers(endpoint: &Endpoint, chain: ChainId) -> Result<()> {
+    let mut client = Client::connect(endpoint.address, chain).await?;
+    for &role in &endpoint.roles {
+        client.query(role, Query::Status).await?;
+    }
+    Ok(())
+}
+
+/// The note about processes left running.
+const NOTES: &str = "processes.json";
+
+/// How often we look whether a process answers or has ended.
+const READY_POLL: Duration = Duration::from_millis(20);

@@ -73,7 +73,8 @@ impl FromStr for Fault {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = |what: &str| format!("{text:?}: {what}; a fault looks like kill:3@8s or restart:all@1500ms");
+        let wrong =
+            |what: &str| format!("{text:?}: {what}; a fault looks like kill:3@8s or restart:all@1500ms");
         let (action, rest) = text.split_once(':').ok_or_else(|| wrong("no colon"))?;
         let (target, at) = rest.split_once('@').ok_or_else(|| wrong("no @"))?;
         let action = match action {
@@ -140,7 +141,17 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error() {
-        for text in ["", "kill", "kill:3", "kill:3@", "kill:3@8", "stop:3@8s", "kill:x@8s", "kill:-1@8s", "kill:3@-8s"] {
+        for text in [
+            "",
+            "kill",
+            "kill:3",
+            "kill:3@",
+            "kill:3@8",
+            "stop:3@8s",
+            "kill:x@8s",
+            "kill:-1@8s",
+            "kill:3@-8s",
+        ] {
             assert!(text.parse::<Fault>().is_err(), "{text:?}");
         }
     }

@@ -221,14 +221,145 @@ impl fmt::Display for Verdict {
     }
 }
 
+impl Cpu {
+    /// From what all processes used by thread, what the load generator used, and the successes that it was used for.
+    pub fn of(threads: &BTreeMap<String, u64>, client_us: u64, settled: u64) -> Self {
+        let mut stages: BTreeMap<String, u64> = BTreeMap::new();
+        for (thread, micros) in threads {
+            *stages.entry(stage(thread).to_owned()).or_default() += micros;
+        }
+        let servers: u64 = threads.values().sum();
+        stages.insert("client".to_owned(), client_us);
+        let per_settled = |micros: u64| if settled == 0 { 0.0 } else { micros as f64 / settled as f64 };
+        let all = servers + client_us;
+        Self {
+            us_per_tx: rounded(per_settled(servers)),
+            by_stage: stages
+                .into_iter()
+                .map(|(stage, micros)| (stage, rounded(per_settled(micros))))
+                .collect(),
+            loadgen_share: if all == 0 { 0.0 } else { rounded(client_us as f64 / all as f64) },
+        }
+    }
+}
+
+/// What a thread of a process works on, by its name.
+fn stage(thread: &str) -> &'static str {
+    let starts_with = |prefix| thread.starts_with(prefix);
+    if starts_with("worker-") {
+        "execute"
+    } else if starts_with("beacon") {
+        "order"
+    } else if starts_with("verify-") {
+        "verify"
+    } else if starts_with("net") {
+        "disseminate"
+    } else {
+        "other"
+    }
+}
+
+/// To three digits behind the point: more were not measured.
+fn rounded(value: f64) -> f64 {
+    (value * 1_000.0).round() / 1_000.0
+}
+
 impl Report {
     /// The table for people.
     pub fn table(&self) -> String {
-        String::new()
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_table(&mut out);
+        out
     }
 
     /// One line to paste.
     pub fn line(&self) -> String {
-        String::new()
+        let Self { config, throughput, latency_ms, .. } = self;
+        format!(
+            "fresnel {} | {} authorities x {} shards ({}), {}/s for {} s, {} % cross-shard{} | settled {:.0}/s | \
+             final p50 {:.0} p99 {:.0} ms | settled p50 {:.0} p99 {:.0} ms | {:.0} us CPU/tx | machine {:.2} | {}",
+            self.verdict,
+            config.authorities,
+            config.shards,
+            config.layout,
+            config.rate,
+            config.duration_ms as f64 / 1_000.0,
+            rounded(config.cross_shard * 100.0),
+            config.faults.iter().map(|fault| format!(", {fault}")).collect::<String>(),
+            throughput.settled_tps,
+            latency_ms.r#final.p50,
+            latency_ms.r#final.p99,
+            latency_ms.settled.p50,
+            latency_ms.settled.p99,
+            self.cpu.us_per_tx,
+            self.environment.machine_factor,
+            self.environment.commit,
+        )
+    }
+
+    fn write_table(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Self { load, throughput, latency_ms, audit, .. } = self;
+        writeln!(
+            out,
+            "{:<22}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "", "per second", "p50 ms", "p90", "p99", "p99.9", "max"
+        )?;
+        for (name, rate, quantiles) in [
+            ("ordered", Some(throughput.ordered_tps), latency_ms.ordered),
+            ("executed", Some(throughput.executed_tps), latency_ms.executed),
+            ("final", Some(throughput.final_tps), latency_ms.r#final),
+            ("settled", Some(throughput.settled_tps), latency_ms.settled),
+            ("final within shard", None, latency_ms.final_within_shard),
+            ("settled cross-shard", None, latency_ms.settled_cross_shard),
+        ] {
+            let Quantiles { p50, p90, p99, p999, max } = quantiles;
+            let rate = rate.map_or_else(String::new, |rate| format!("{rate:.0}"));
+            writeln!(out, "{name:<22}{rate:>11}{p50:>10.1}{p90:>10.1}{p99:>10.1}{p999:>10.1}{max:>10.1}")?;
+        }
+        let mut row = |name: &str, text: String| writeln!(out, "{name:<22}{text}");
+        row(
+            "load",
+            format!(
+                "{} submitted, {} admitted, {} late, {} resubmitted, {} orphaned",
+                load.submitted, load.admitted, load.late_sends, load.resubmitted, load.orphaned
+            ),
+        )?;
+        for (name, codes) in [("rejected", &load.rejected), ("failed", &self.failed)] {
+            if !codes.is_empty() {
+                row(
+                    name,
+                    codes
+                        .iter()
+                        .map(|(code, count)| format!("{count} {code}"))
+                        .collect::<Vec<_>>()
+                        .join(", "),
+                )?;
+            }
+        }
+        let stages: Vec<String> =
+            self.cpu.by_stage.iter().map(|(stage, micros)| format!("{stage} {micros:.1}")).collect();
+        row("CPU us per transaction", format!(" {:.1}: {}", self.cpu.us_per_tx, stages.join(", ")))?;
+        let most = self.memory.rss_mb_max.values().copied().fold(0.0, f64::max);
+        row("memory", format!("{most:.0} MB in the largest of {} processes", self.memory.rss_mb_max.len()))?;
+        let yes = |holds| if holds { "yes" } else { "NO" };
+        row(
+            "audit",
+            format!(
+                "supply conserved {}, records agree {}, commits agree {}, every final once {}, in flight {}",
+                yes(audit.supply_conserved),
+                yes(audit.records_agree),
+                yes(audit.commits_agree),
+                yes(audit.every_final_once),
+                audit.in_flight
+            ),
+        )?;
+        for reason in &self.reasons {
+            row("", reason.clone())?;
+        }
+        write!(out, "{:<22}{}", "verdict", self.verdict)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! The published format, field by field, and what people see of it.
+
+use serde_json::{Value, json};
+
+use super::*;
+
+fn report() -> Report {
+    let quantiles = Quantiles { p50: 80.5, p90: 90.0, p99: 140.25, p999: 150.0, max: 160.0 };
+    let latency_ms = Latencies {
+        ordered: quantiles,
+        executed: quantiles,
+        r#final: quantiles,
+        settled: quantiles,
+        final_within_shard: quantiles,
+        settled_cross_shard: quantiles,
+    };
+    let threads: BTreeMap<String, u64> = [
+        ("worker-0", 1_000),
+        ("worker-1", 500),
+        ("beacon", 250),
+        ("verify-0", 2_000),
+        ("net", 100),
+        ("stats", 50),
+    ]
+    .map(|(thread, micros)| (thread.to_owned(), micros))
+    .into();
+    Report {
+        schema_version: SCHEMA_VERSION,
+        verdict: Verdict::NoProgress,
+        reasons: vec!["3 transactions did not end".to_owned()],
+        environment: Environment {
+            commit: "abc".to_owned(),
+            rustc: "rustc 1".to_owned(),
+            cpu: "a processor".to_owned(),
+            cores: 2,
+            kernel: "6".to_owned(),
+            machine_factor: 0.5,
+            fdatasync_p50_us: 100,
+        },
+        config: Config {
+            command: "fresnel bench".to_owned(),
+            authorities: 4,
+            shards: 2,
+            layout: "node".to_owned(),
+            rate: 10_000,
+            duration_ms: 1_500,
+            seed: 1,
+            cross_shard: 0.1,
+            skew: 0.0,
+            accounts: 20_000,
+            faults: vec!["kill:3@8s".to_owned()],
+        },
+        load: Load { rejected: [("overloaded".to_owned(), 4)].into(), submitted: 100, ..Load::default() },
+        throughput: Throughput { settled_tps: 9_998.4, ..Throughput::default() },
+        failed: [("void_nonce".to_owned(), 2)].into(),
+        latency_ms,
+        cpu: Cpu::of(&threads, 100, 100),
+        memory: Memory { rss_mb_max: [("authority-0".to_owned(), 77.0)].into() },
+        audit: Audit { in_flight: 1, ..Audit::default() },
+        timeline: vec![Second { second: 0, submitted: 5, r#final: 4, settled: 3 }],
+    }
+}
+
+#[test]
+fn the_format_is_the_published_one() {
+    let quantiles = json!({"p50": 80.5, "p90": 90.0, "p99": 140.25, "p999": 150.0, "max": 160.0});
+    let expected = json!({
+        "schema_version": 1,
+        "verdict": "no-progress",
+        "reasons": ["3 transactions did not end"],
+        "environment": {
+            "commit": "abc", "rustc": "rustc 1", "cpu": "a processor", "cores": 2, "kernel": "6",
+            "machine_factor": 0.5, "fdatasync_p50_us": 100
+        },
+        "config": {
+            "command": "fresnel bench", "authorities": 4, "shards": 2, "layout": "node", "rate": 10_000,
+            "duration_ms": 1_500, "seed": 1, "cross_shard": 0.1, "skew": 0.0, "accounts": 20_000,
+            "faults": ["kill:3@8s"]
+        },
+        "load": {
+            "offered_tps": 0.0, "submitted": 100, "admitted": 0, "resubmitted": 0, "orphaned": 0,
+            "rejected": {"overloaded": 4}, "late_sends": 0
+        },
+        "throughput": {"ordered_tps": 0.0, "executed_tps": 0.0, "final_tps": 0.0, "settled_tps": 9_998.4},
+        "failed": {"void_nonce": 2},
+        "latency_ms": {
+            "ordered": quantiles, "executed": quantiles, "final": quantiles, "settled": quantiles,
+            "final_within_shard": quantiles, "settled_cross_shard": quantiles
+        },
+        "cpu": {
+            "us_per_tx": 39.0,
+            "by_stage": {
+                "execute": 15.0, "order": 2.5, "verify": 20.0, "disseminate": 1.0, "other": 0.5, "client": 1.0
+            },
+            "loadgen_share": 0.025
+        },
+        "memory": {"rss_mb_max": {"authority-0": 77.0}},
+        "audit": {
+            "supply_conserved": false, "records_agree": false, "commits_agree": false, "every_final_once": false,
+            "in_flight": 1
+        },
+        "timeline": [{"second": 0, "submitted": 5, "final": 4, "settled": 3}]
+    });
+    let report = report();
+    let written: Value = serde_json::to_value(&report).expect("a report is JSON");
+    assert_eq!(written, expected);
+    assert_eq!(serde_json::from_value::<Report>(written).expect("its own format"), report);
+}
+
+#[test]
+fn verdicts_print_as_they_are_written_and_rank_by_gravity() {
+    for verdict in [Verdict::Pass, Verdict::NoProgress, Verdict::Lost, Verdict::Diverged] {
+        assert_eq!(json!(verdict), json!(verdict.to_string()));
+    }
+    assert!(Verdict::Pass < Verdict::NoProgress && Verdict::Lost < Verdict::Diverged);
+}
+
+#[test]
+fn people_see_what_matters() {
+    let table = report().table();
+    for part in
+        ["9998", "140.2", "4 overloaded", "2 void_nonce", "records agree NO", "did not end", "no-progress"]
+    {
+        assert!(table.contains(part), "{part} is missing in\n{table}");
+    }
+    let line = report().line();
+    assert!(
+        !line.contains('\n')
+            && line.contains("10000/s for 1.5 s, 10 % cross-shard, kill:3@8s | settled 9998/s"),
+        "{line}"
+    );
+}
+
+#[test]
+fn nothing_settled_divides_by_nothing() {
+    assert_eq!(
+        Cpu::of(&BTreeMap::new(), 0, 0),
+        Cpu { by_stage: [("client".to_owned(), 0.0)].into(), ..Cpu::default() }
+    );
+}
