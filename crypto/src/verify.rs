@@ -68,10 +68,38 @@ impl Verifier {
     }
 }
 
-/// Whether `key` is a point of small order (or none at all): such a key signs everything, so a transaction that
-/// names one is malformed. Checked beside the verifier, not in it.
+/// Whether `key` encodes a point of small order: such a key signs everything, so a transaction that names one is
+/// malformed. Checked beside the verifier, not in it. Bytes that are no point at all verify nothing and are not meant.
 pub fn is_small_order(key: &[u8; 32]) -> bool {
-    ed25519_dalek::VerifyingKey::from_bytes(key).map_or(true, |key| key.is_weak())
+    let mut y = *key;
+    y[31] &= 0x7f;
+    SMALL_ORDER.contains(&y)
+}
+
+/// The y coordinates of the eight points of small order, the sign bit cleared, as any decoder reads them: 0, 1, −1 and
+/// the two of order eight, then the encodings of 0 and 1 that are not reduced modulo p (no other has room below 2^255).
+const SMALL_ORDER: [[u8; 32]; 7] = [
+    with_ends(0, 0, 0),
+    with_ends(1, 0, 0),
+    with_ends(0xec, 0xff, 0x7f),
+    [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5,
+        0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ],
+    [
+        0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a,
+        0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+    ],
+    with_ends(0xed, 0xff, 0x7f),
+    with_ends(0xee, 0xff, 0x7f),
+];
+
+/// `first`, then 30 times `middle`, then `last`.
+const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
+    let mut bytes = [middle; 32];
+    bytes[0] = first;
+    bytes[31] = last;
+    bytes
 }
 
 /// Batches smaller than this are checked one by one, which is then the faster way.

@@ -78,3 +78,24 @@ fn small_order_points_verify_alone_and_in_batches_alike() {
     }
     assert!(!is_small_order(&all[0].key));
 }
+
+/// The table holds exactly the small-order encodings that the curve's decoder accepts.
+#[test]
+fn the_table_of_small_order_is_the_decoders() {
+    for y in SMALL_ORDER {
+        for sign in [0, 0x80] {
+            let mut key = y;
+            key[31] |= sign;
+            let decoded = ed25519_dalek::VerifyingKey::from_bytes(&key).expect("a point");
+            assert!(decoded.is_weak() && is_small_order(&key));
+        }
+    }
+    let weak_among_small = (0_u8..=255).filter(|&byte| {
+        let key = with_ends(byte, 0xff, 0x7f);
+        ed25519_dalek::VerifyingKey::from_bytes(&key).is_ok_and(|key| key.is_weak()) != is_small_order(&key)
+    });
+    assert_eq!(weak_among_small.count(), 0);
+    for honest in signed(50) {
+        assert!(!is_small_order(&honest.key));
+    }
+}
