@@ -101,3 +101,47 @@ impl Default for PacingSection {
         Self { interval_min, heartbeat, anchor_wait_max, resend_min, resend_max }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "genesis = \"genesis.bin\"\ntopology = \"/net/topology.toml\"\ndata = \"data\"\n\
+        consensus_key = \"keys/consensus\"\nnetwork_key = \"keys/network\"\nauthority = 2\n\
+        roles = [\"beacon\", \"worker-3\"]\n[pacing]\nheartbeat = 5\n[batching]\npending_max = 7\n";
+
+    fn read(text: &str) -> Result<Config, ConfigError> {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("node.toml");
+        std::fs::write(&path, text).expect("own folder");
+        let config = Config::load(&path)?;
+        assert_eq!(config.data, folder.path().join("data"), "relative to the file");
+        Ok(config)
+    }
+
+    #[test]
+    fn what_a_file_leaves_out_has_a_default() {
+        let config = read(FILE).expect("a configuration");
+        assert_eq!(config.topology, Path::new("/net/topology.toml"), "absolute paths stay");
+        assert_eq!(config.pacing, Pacing { heartbeat: 5, ..Pacing::default() });
+        assert_eq!(config.batching, Batching { pending_max: 7, ..Batching::default() });
+        let again: toml::Table = toml::from_str(&config.to_toml()).expect("own file");
+        let again = Config::from_table(again, Path::new("/elsewhere")).expect("own file");
+        assert_eq!((again.data, again.pacing, again.roles), (config.data, config.pacing, config.roles));
+    }
+
+    #[test]
+    fn unknown_missing_and_malformed_values_are_errors() {
+        for (changed, into) in [
+            ("authority", "autority"),
+            ("heartbeat", "hartbeat"),
+            ("pending_max", "pending"),
+            ("data = \"data\"\n", ""),
+            ("worker-3", "worker-x"),
+            ("authority = 2", "authority = -2"),
+        ] {
+            let error = read(&FILE.replace(changed, into)).expect_err(into);
+            assert!(matches!(error, ConfigError::Malformed(_)), "{error}");
+        }
+    }
+}

@@ -9,7 +9,7 @@ use std::{
 use fresnel_types::{AuthorityIndex, ChainId};
 use serde::{Deserialize, Serialize};
 
-use crate::disk::sync_folder;
+use crate::disk::{make_folder, sync_folder};
 
 /// A data directory that this process holds until it drops this.
 #[derive(Debug)]
@@ -59,7 +59,7 @@ impl DataDirectory {
     /// Takes hold of the directory, making it when it is not there.
     pub(crate) fn open(path: &Path, identity: &Identity) -> Result<Self, DataError> {
         let io = |error| DataError::Io(path.to_owned(), error);
-        fs::create_dir_all(path).map_err(io)?;
+        make_folder(path).map_err(io)?;
         let lock = OpenOptions::new()
             .write(true)
             .create(true)

@@ -1,6 +1,6 @@
 //! Files as the log needs them. A new file is zeroed and synced under another name and then renamed, so it is there
-//! whole or not at all, and syncing it later moves no metadata. Zeroing takes long, so the next file is made ahead by a
-//! thread of its own.
+//! whole or not at all, and syncing it later moves no metadata. Zeroing takes long, so once a file is half full the next
+//! one is made ahead by a thread of its own.
 
 use std::{
     collections::BTreeMap,
@@ -31,12 +31,9 @@ struct Spare {
 impl FileDisk {
     /// The files in `folder`, which is made if it is not there.
     pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        if let Some(parent) = folder.parent() {
-            sync_folder(parent)?;
-        }
+        make_folder(folder)?;
         match fs::remove_file(folder.join(SPARE)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(Self { folder: folder.to_owned(), open: BTreeMap::new(), spare: None }),
         }
     }
@@ -51,6 +48,15 @@ impl FileDisk {
             self.open.insert(name.to_owned(), file);
         }
         Ok(&self.open[name])
+    }
+
+    /// Starts to make a spare as large as the present file.
+    fn make_spare(&mut self, bytes: u64) -> io::Result<()> {
+        let path = self.folder.join(SPARE);
+        let maker =
+            thread::Builder::new().name("spare".to_owned()).spawn(move || make_zeroed(&path, bytes))?;
+        self.spare = Some(Spare { bytes, maker });
+        Ok(())
     }
 
     /// Makes sure that a durable spare of `bytes` is there.
@@ -87,10 +93,6 @@ impl Disk for FileDisk {
         // The log writes only to its newest file.
         self.open.clear();
         self.opened(name)?;
-        let spare = self.folder.join(SPARE);
-        let maker =
-            thread::Builder::new().name("spare".to_owned()).spawn(move || make_zeroed(&spare, bytes))?;
-        self.spare = Some(Spare { bytes, maker });
         Ok(())
     }
 
@@ -100,10 +102,15 @@ impl Disk for FileDisk {
 
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let file = self.opened(name)?;
-        if offset + bytes.len() as u64 > file.metadata()?.len() {
+        let (end, size) = (offset + bytes.len() as u64, file.metadata()?.len());
+        if end > size {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a write beyond the end of the file"));
         }
-        file.write_all_at(bytes, offset)
+        file.write_all_at(bytes, offset)?;
+        if end > size / 2 && self.spare.is_none() {
+            self.make_spare(size)?;
+        }
+        Ok(())
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
@@ -138,6 +145,21 @@ fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {
     file.sync_all()
 }
 
+/// Makes a folder and those that it lies in, durably.
+pub(crate) fn make_folder(folder: &Path) -> io::Result<()> {
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.try_exists()? {
+        if parent != folder {
+            make_folder(parent)?;
+        }
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => sync_folder(parent)?,
+        }
+    }
+    Ok(())
+}
+
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
@@ -157,7 +179,12 @@ mod tests {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut disk = FileDisk::open(&folder.path().join("log")).expect("a new folder");
         disk.create("a", 3 << 20).expect("room");
+        disk.write("a", 2 << 20, &[1]).expect("within the file");
+        disk.write("a", 2 << 20, &[0]).expect("within the file");
         disk.create("b", 4096).expect("another size than the spare");
+        disk.write("b", 0, &[7; 4090]).expect("within the file");
+        disk.create("c", 4096).expect("the size of the spare");
+        assert_eq!(disk.read("c").expect("it exists"), vec![0; 4096]);
         assert!(disk.create("a", 4096).is_err(), "a file is never made twice");
         assert_eq!(disk.read("a").expect("it exists"), vec![0; 3 << 20]);
         disk.write("b", 4090, &[7; 6]).expect("within the file");
@@ -165,10 +192,10 @@ mod tests {
         disk.sync("b").expect("a file");
         let mut names = disk.files().expect("a folder");
         names.sort();
-        assert_eq!(names, ["a", "b"], "the spare is not among them");
+        assert_eq!(names, ["a", "b", "c"], "the spare is not among them");
         drop(disk);
         let mut disk = FileDisk::open(&folder.path().join("log")).expect("the same folder");
-        assert_eq!(disk.read("b").expect("it exists")[4088..], [0, 0, 7, 7, 7, 7, 7, 7]);
+        assert_eq!(disk.read("b").expect("it exists"), vec![7; 4096]);
         disk.remove("a").expect("it exists");
         assert!(disk.read("a").is_err());
     }

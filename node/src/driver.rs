@@ -74,7 +74,7 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
                 stopping = true;
                 break;
             };
-            self.machine.handle(now, input, effects);
+            self.machine.handle(now, *input, effects);
             drop(share);
             taken += 1;
             now = self.clock.now();

@@ -12,7 +12,7 @@ use crate::limits::INBOX_INPUTS_MAX;
 #[derive(Debug)]
 pub(crate) enum Item {
     /// For the machine, with the share of its connection's bytes that is given back once it is handled.
-    Input(Input, Option<OwnedSemaphorePermit>),
+    Input(Box<Input>, Option<OwnedSemaphorePermit>),
     /// Handle what came before, then stop.
     Stop,
 }
@@ -33,14 +33,20 @@ impl Inbox {
     }
 
     /// Waits for room. For threads that own no machine. Without effect once the machine has stopped.
-    pub(crate) fn put(&self, item: Item) {
+    pub(crate) fn put(&self, input: Input, share: Option<OwnedSemaphorePermit>) {
         // The receiving end is gone only when the process stops.
-        let _ = self.0.send(item);
+        let _ = self.0.send(Item::Input(Box::new(input), share));
+    }
+
+    /// Lets the machine handle what it was given so far and stop.
+    pub(crate) fn stop(&self) {
+        // As in `put`.
+        let _ = self.0.send(Item::Stop);
     }
 
     /// Does not wait.
     pub(crate) fn offer(&self, input: Input) -> Result<(), Full> {
-        match self.0.try_send(Item::Input(input, None)) {
+        match self.0.try_send(Item::Input(Box::new(input), None)) {
             Err(TrySendError::Full(_)) => Err(Full),
             Ok(()) | Err(TrySendError::Disconnected(_)) => Ok(()),
         }

@@ -149,6 +149,8 @@ impl Links {
             let start = self.clock.now();
             match self.dial(&peer, plane, &connector).await {
                 Ok(()) => {}
+                // Of a process that stays away one line is enough.
+                Err(_) if delay > REDIAL_DELAY_MIN => count(&self.counters.links_failed),
                 Err(error) => self.give_up(&peer.address, &error),
             }
             if u128::from(self.clock.now().since(start)) >= LINK_LIFE_MIN.as_micros() {

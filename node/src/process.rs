@@ -38,7 +38,7 @@ use crate::{
     node::expect_key,
     roles,
     router::{Postman, Router, are_acquainted},
-    stats,
+    stats::{self, Ledger},
     stream::{Stopping, ordered},
     tls::Credentials,
     verify::Lanes,
@@ -68,8 +68,7 @@ pub(crate) struct Running {
     peers: Vec<Arc<Peer>>,
     /// Dropping the sender lets the thread write a last time and end.
     stats: Option<(Sender<()>, JoinHandle<()>)>,
-    /// Notified when any thread ends.
-    ended: Arc<Notify>,
+    ends: Ends,
     /// Released last.
     data: Option<DataDirectory>,
 }
@@ -87,10 +86,15 @@ impl Running {
         let identity = Identity { chain: setup.rules.chain, authority: setup.authority };
         let data = DataDirectory::open(&setup.data, &identity)?;
 
+        let ledger = Arc::new(Ledger::default());
         let runtime = runtime::Builder::new_multi_thread()
             .thread_name("net")
             .worker_threads(NET_THREADS)
             .enable_all()
+            .on_thread_stop({
+                let ledger = Arc::clone(&ledger);
+                move || ledger.record_this_thread()
+            })
             .build()?;
         let entered = runtime.enter();
         let listen =
@@ -102,17 +106,18 @@ impl Running {
         let peers: Vec<Arc<Peer>> =
             setup.topology.processes.iter().map(|process| peer_of(process, &counters)).collect();
         let (router, receivers) = router(setup, own, &peers, &counters);
-        let ended = Arc::new(Notify::new());
+        let ends = Ends { ledger: Arc::clone(&ledger), notify: Arc::new(Notify::new()) };
         let mut lane_threads = Vec::new();
         let threads = setup
             .verify_threads
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
         let lanes = Lanes::start(threads, &setup.rules, &counters, verifier, |name, body| {
-            lane_threads.push((name.clone(), spawn(name, &ended, body)?));
+            lane_threads.push((name.clone(), spawn(name, &ends, body)?));
             Ok(())
         })?;
         let (stop_stats, stats_stopped) = crossbeam_channel::bounded(0);
-        let stats = stats::start(data.path().join("stats.json"), Arc::clone(&counters), stats_stopped)?;
+        let stats =
+            stats::start(data.path().join("stats.json"), ledger, Arc::clone(&counters), stats_stopped)?;
         let (stopping, stopped) = Stopping::new();
         let mut running = Self {
             endpoints: Endpoints { peer, client },
@@ -124,7 +129,7 @@ impl Running {
             router,
             peers,
             stats: Some((stop_stats, stats)),
-            ended,
+            ends,
             data: None,
         };
         running.open_machines(&data, receivers, clock, open)?;
@@ -175,7 +180,7 @@ impl Running {
 
     /// Waits until a thread ends before it was asked to.
     pub(crate) async fn failed(&self) {
-        self.ended.notified().await;
+        self.ends.notify.notified().await;
     }
 
     /// Stops everything that was started. The second time there is nothing left to stop.
@@ -189,7 +194,7 @@ impl Running {
         }
         // Machines handle what has come in.
         for inbox in self.router.local.values() {
-            inbox.put(Item::Stop);
+            inbox.stop();
         }
         for (name, thread) in mem::take(&mut self.drivers) {
             let end = thread.join().map_err(|_| NodeError::Panicked(name.clone()));
@@ -219,7 +224,7 @@ impl Running {
     fn open_machines(
         &mut self,
         data: &DataDirectory,
-        receivers: Vec<(Role, Party, Receiver<Item>)>,
+        receivers: Receivers,
         clock: Clock,
         mut open: impl FnMut(Role, Vec<LogEntry>, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>,
     ) -> Result<(), NodeError> {
@@ -227,14 +232,15 @@ impl Running {
             let name = roles::name(role);
             let failed = |error| NodeError::Log(name.clone(), error);
             let disk = FileDisk::open(&data.log(&name)).map_err(|error| failed(error.into()))?;
-            let (log, recovered) = Log::open(disk, Options::default()).map_err(failed)?;
+            let (log, recovered) =
+                Log::open(disk, Options { segment_bytes: SEGMENT_BYTES }).map_err(failed)?;
             let (entries, cut) = (recovered.entries.len(), recovered.cut);
             let machine = open(role, recovered.entries, clock.now())?;
             tracing::info!(machine = name, entries, ?cut, "opened");
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
             let driver = Driver { machine, log, inbox, outlet, clock, counters };
-            let thread = spawn(name.clone(), &self.ended, move || driver.run())?;
+            let thread = spawn(name.clone(), &self.ends, move || driver.run())?;
             self.drivers.push((name, thread));
         }
         Ok(())
@@ -263,25 +269,36 @@ impl Drop for Running {
     }
 }
 
+/// The machines of a process with the ends of their inboxes.
+type Receivers = Vec<(Role, Party, Receiver<Item>)>;
+
 type LinkEnds = (Vec<(Arc<Peer>, Arc<ClientConfig>)>, Vec<Arc<Peer>>, Arc<ServerConfig>);
 
-/// Says that a thread has ended, however it did.
-struct Ended(Arc<Notify>);
+/// Who hears of it when a thread ends.
+#[derive(Clone, Debug)]
+struct Ends {
+    ledger: Arc<Ledger>,
+    notify: Arc<Notify>,
+}
 
-impl Drop for Ended {
+/// Dropped as the last act of a thread, however it ends.
+struct End(Ends);
+
+impl Drop for End {
     fn drop(&mut self) {
-        self.0.notify_one();
+        self.0.ledger.record_this_thread();
+        self.0.notify.notify_one();
     }
 }
 
 fn spawn<T: Send + 'static>(
     name: String,
-    ended: &Arc<Notify>,
+    ends: &Ends,
     body: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
-    let ended = Ended(Arc::clone(ended));
+    let end = End(ends.clone());
     thread::Builder::new().name(name).spawn(move || {
-        let _ended = ended;
+        let _end = end;
         body()
     })
 }
@@ -306,7 +323,7 @@ fn router(
     own: usize,
     peers: &[Arc<Peer>],
     counters: &Arc<Counters>,
-) -> (Arc<Router>, Vec<(Role, Party, Receiver<Item>)>) {
+) -> (Arc<Router>, Receivers) {
     let (mut local, mut receivers, mut remote) = (BTreeMap::new(), Vec::new(), BTreeMap::new());
     for (position, peer) in peers.iter().enumerate() {
         for &role in &peer.roles {
@@ -329,6 +346,9 @@ fn router(
     let counters = Arc::clone(counters);
     (Arc::new(Router { rules: Arc::clone(&setup.rules), local, remote, clients, counters }), receivers)
 }
+
+/// The size of a log's files: a few seconds of full load, and room for the largest entry.
+const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// Threads for links and clients.
 const NET_THREADS: usize = 2;

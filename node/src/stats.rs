@@ -3,8 +3,8 @@
 use std::{
     collections::BTreeMap,
     fs, io,
-    path::PathBuf,
-    sync::Arc,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
     thread::{self, JoinHandle},
 };
 
@@ -18,7 +18,7 @@ use crate::{counters::Counters, limits::STATS_INTERVAL};
 pub struct Stats {
     /// The most memory that the process ever held.
     pub rss_bytes_max: u64,
-    /// CPU time of the threads of each name, in microseconds, those that have ended left out.
+    /// CPU time of the threads of each name, in microseconds, also of those that have ended.
     pub threads: BTreeMap<String, u64>,
     /// Counts since the start.
     pub counters: BTreeMap<String, u64>,
@@ -26,29 +26,55 @@ pub struct Stats {
 
 impl Stats {
     /// Of this process, now.
-    fn take(counters: &Counters) -> io::Result<Self> {
-        let mut threads = BTreeMap::new();
+    fn take(ledger: &Ledger, counters: &Counters) -> io::Result<Self> {
+        let mut tasks = BTreeMap::new();
         for task in fs::read_dir("/proc/self/task")? {
-            let folder = task?.path();
-            let read = |file| fs::read_to_string(folder.join(file));
             // A thread may end between the listing and the reading.
-            let (Ok(name), Ok(times)) = (read("comm"), read("schedstat")) else { continue };
-            let nanos: u64 = times.split(' ').next().and_then(|first| first.parse().ok()).unwrap_or(0);
-            *threads.entry(name.trim_end().to_owned()).or_default() += nanos / 1_000;
+            tasks.extend(task_of(&task?.path()));
+        }
+        tasks.extend(ledger.0.lock().expect("nobody panics with the lock held").clone());
+        let mut threads = BTreeMap::new();
+        for (name, micros) in tasks.into_values() {
+            *threads.entry(name).or_default() += micros;
         }
         let counters = counters.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         Ok(Self { rss_bytes_max: rss_bytes_max()?, threads, counters })
     }
 }
 
+/// What threads used that have ended: number, name and CPU time.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger(Mutex<BTreeMap<String, (String, u64)>>);
+
+impl Ledger {
+    /// To be called by a thread as the last thing it does.
+    pub(crate) fn record_this_thread(&self) {
+        // The kernel brings the time of a running thread up to date when it is asked to let others run.
+        thread::yield_now();
+        let link = fs::read_link("/proc/thread-self").ok();
+        let task = link.and_then(|link| task_of(&Path::new("/proc").join(link)));
+        self.0.lock().expect("nobody panics with the lock held").extend(task);
+    }
+}
+
+/// Number, name and CPU time in microseconds of the thread with this folder under `/proc`.
+fn task_of(folder: &Path) -> Option<(String, (String, u64))> {
+    let number = folder.file_name()?.to_str()?.to_owned();
+    let name = fs::read_to_string(folder.join("comm")).ok()?;
+    let times = fs::read_to_string(folder.join("schedstat")).ok()?;
+    let nanos: u64 = times.split(' ').next()?.parse().ok()?;
+    Some((number, (name.trim_end().to_owned(), nanos / 1_000)))
+}
+
 /// Starts the thread that writes the file every second and a last time when the other end of `stop` is dropped.
 pub(crate) fn start(
     file: PathBuf,
+    ledger: Arc<Ledger>,
     counters: Arc<Counters>,
     stop: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
     let write = move || -> io::Result<()> {
-        let stats = Stats::take(&counters)?;
+        let stats = Stats::take(&ledger, &counters)?;
         let new = file.with_extension("json.new");
         fs::write(&new, serde_json::to_vec_pretty(&stats).expect("maps of strings and numbers"))?;
         fs::rename(&new, &file)
@@ -79,9 +105,20 @@ mod tests {
 
     #[test]
     fn this_process_has_memory_threads_and_counters() {
-        let stats = Stats::take(&Counters::default()).expect("a Linux process");
+        let ledger = Arc::new(Ledger::default());
+        let work = {
+            let ledger = Arc::clone(&ledger);
+            move || {
+                (0..20_000).for_each(|number: u32| drop(std::hint::black_box(number.to_string())));
+                ledger.record_this_thread();
+            }
+        };
+        let thread = thread::Builder::new().name("a-worker".to_owned()).spawn(work).expect("a thread");
+        thread.join().expect("it does not panic");
+        let stats = Stats::take(&ledger, &Counters::default()).expect("a Linux process");
         assert!(stats.rss_bytes_max > 1 << 20, "{stats:?}");
-        assert!(!stats.threads.is_empty());
+        assert!(stats.threads["a-worker"] > 0, "threads that ended are remembered: {stats:?}");
+        assert!(stats.threads.len() > 1, "and others are seen: {stats:?}");
         assert_eq!(stats.counters["log_syncs"], 0);
     }
 }

@@ -138,3 +138,67 @@ impl Topology {
 fn written(list: &[Role]) -> String {
     list.iter().map(|role| roles::name(*role)).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests {
+    use fresnel_types::{Authority, Shards};
+
+    use super::*;
+
+    fn genesis() -> Genesis {
+        let authority = |index: u8| Authority {
+            name: format!("a{index}"),
+            stake: 1,
+            consensus_key: PublicKey([100 + index; 32]),
+            network_keys: vec![PublicKey([index; 32])],
+        };
+        Genesis {
+            protocol: 1,
+            name: "t".to_owned(),
+            shards: Shards::new(2).expect("a power of two"),
+            parameters: Default::default(),
+            authorities: vec![authority(0), authority(1)],
+            accounts: vec![],
+        }
+    }
+
+    fn topology(changed: &str, into: &str) -> Result<Topology, TopologyError> {
+        let process = |authority: u16| {
+            format!(
+                "[[process]]\nauthority = {authority}\nroles = [\"beacon\", \"worker-0\", \"worker-1\"]\n\
+                 network_key = \"{}\"\npeer_address = \"127.0.0.1:900{authority}\"\n\
+                 client_address = \"127.0.0.1:910{authority}\"\n",
+                PublicKey([authority as u8; 32])
+            )
+        };
+        let text = [process(0), process(1)].concat();
+        assert!(text.contains(changed), "{changed}");
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let path = folder.path().join("topology.toml");
+        std::fs::write(&path, text.replacen(changed, into, 1)).expect("own folder");
+        Topology::load(&path, &genesis())
+    }
+
+    #[test]
+    fn a_topology_hosts_every_machine_once_under_a_key_of_its_authority() {
+        let whole = topology("", "").expect("whole");
+        assert_eq!(whole.position(AuthorityIndex(1), &whole.processes[1].roles).expect("there"), 1);
+        let some = whole.position(AuthorityIndex(1), &[Role::Beacon]);
+        assert!(matches!(some, Err(TopologyError::NoSuchProcess(..))), "{some:?}");
+        let again: Topology = toml::from_str(&whole.to_toml()).expect("own file");
+        assert_eq!(again, whole);
+
+        let error = |changed, into| topology(changed, into).expect_err(into);
+        assert!(matches!(
+            error("authority = 1", "authority = 2"),
+            TopologyError::Authority(AuthorityIndex(2))
+        ));
+        assert!(matches!(error("\"worker-1\"", "\"worker-2\""), TopologyError::Shard(..)));
+        assert!(matches!(error("\"worker-1\"", "\"worker-0\""), TopologyError::Twice(..)));
+        assert!(matches!(error(", \"worker-1\"", ""), TopologyError::Missing(..)));
+        assert!(matches!(error("\"beacon\", \"worker-0\", \"worker-1\"", ""), TopologyError::Idle(_)));
+        assert!(matches!(error("authority = 1", "authority = 0"), TopologyError::Key(..)));
+        assert!(matches!(error("peer_address", "peer"), TopologyError::Malformed(_)));
+        assert!(matches!(error("\"beacon\"", "\"bacon\""), TopologyError::Malformed(_)));
+    }
+}

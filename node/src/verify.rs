@@ -17,7 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 use crate::{
     counters::{Counters, add, count},
-    inbox::{Inbox, Item},
+    inbox::Inbox,
     limits::{LANE_FRAMES_MAX, LANE_ROUND_BYTES_MAX, LANE_ROUND_FRAMES_MAX, SIGNATURES_REMEMBERED},
     stream::{Arrival, Closer, Outbound, StreamError},
 };
@@ -146,9 +146,7 @@ impl Lane {
                     Work::Stop => stopping = true,
                     Work::Gone { client, inboxes } => {
                         self.submit();
-                        inboxes
-                            .iter()
-                            .for_each(|inbox| inbox.put(Item::Input(Input::Disconnected(client), None)));
+                        inboxes.iter().for_each(|inbox| inbox.put(Input::Disconnected(client), None));
                     }
                 }
                 frames += 1;
@@ -167,7 +165,7 @@ impl Lane {
             match verdict {
                 // What a connection said before its bad message still counts, what it said after does not.
                 _ if closer.is_closed() => {}
-                Ok(message) => inbox.put(Item::Input(Input::Message { from, message }, Some(share))),
+                Ok(message) => inbox.put(Input::Message { from, message }, Some(share)),
                 Err(error) => self.refuse(&closer, error.into()),
             }
         }
@@ -201,7 +199,7 @@ impl Lane {
                 match self.rules.verify_one(&mut self.verifier, message) {
                     Ok(message) => {
                         let from = Party::Client(id);
-                        inbox.put(Item::Input(Input::Message { from, message }, Some(share)));
+                        inbox.put(Input::Message { from, message }, Some(share));
                     }
                     Err(error) => self.refuse(&client.closer, error.into()),
                 }
@@ -228,7 +226,7 @@ impl Lane {
         for (client, request, count, inbox, share) in rest {
             let transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>> =
                 verdicts.by_ref().take(count).collect();
-            inbox.put(Item::Input(Input::Submit { client, request, transactions }, Some(share)));
+            inbox.put(Input::Submit { client, request, transactions }, Some(share));
         }
     }
 

@@ -101,7 +101,7 @@ fn run(syncs: usize, deadline: Option<Timestamp>) -> (Result<(), LogError>, Vec<
     for index in [1, 2] {
         inbox.offer(Input::Connected(beacon(index))).expect("room");
     }
-    inbox.put(Item::Stop);
+    inbox.stop();
     let driver = Driver {
         machine: Box::new(Greeter { deadline }),
         log,

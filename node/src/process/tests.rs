@@ -235,6 +235,10 @@ fn machines_talk_within_a_process_and_over_links_and_again_after_a_restart() {
         serde_json::from_slice(&fs::read(cluster.data(0).join("stats.json")).expect("written at the end"))
             .expect("own file");
     assert!(stats.counters["link_frames_in"] > 0 && stats.counters["links_established"] >= 4, "{stats:?}");
+    assert!(
+        ["beacon", "worker-0", "verify-0", "net"].iter().all(|name| stats.threads.contains_key(*name)),
+        "{stats:?}"
+    );
     cluster.heard.lock().expect("no test panics with it").clear();
     let mut first = cluster.start(0).expect("the same process again");
     for message in greetings(beacon(0), beacon(1)) {
