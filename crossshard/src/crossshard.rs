@@ -326,7 +326,7 @@ impl CrossShard {
     /// Asks for what is missing.
     pub fn tick(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
         for source in self.others() {
-            let inbox = &mut self.inboxes[source.index()];
+            let inbox = &self.inboxes[source.index()];
             let fetch = &mut self.fetches[source.index()];
             if fetch.deadline.is_none_or(|deadline| deadline > now) {
                 continue;
@@ -337,9 +337,9 @@ impl CrossShard {
             }
             let sibling = inbox.believes_sibling().then_some(source);
             if let Some(target) = fetch.next(now, &self.rules, (self.authority, self.shard), sibling) {
-                inbox.drop_unconfirmed();
+                let after = if fetch.from_confirmed { inbox.confirmed_block() } else { inbox.last_block() };
                 self.counters.requested += 1;
-                effects.push(request(target, source, self.shard, inbox.last_block()));
+                effects.push(request(target, source, self.shard, after));
             }
         }
     }

@@ -12,6 +12,9 @@ pub(crate) struct Fetch {
     pub(crate) target: Option<Party>,
     /// Bundles that came from the target since it was asked.
     pub(crate) answered: usize,
+    /// Whether to ask from what is confirmed on, so that this one's word replaces the lies of those before; in every
+    /// other full turn it is from the end on, so that a long answer that lost a part is completed.
+    pub(crate) from_confirmed: bool,
     /// Whose turn is next: 0 is the own sibling. Stays with whoever made progress, also when nothing is missing for a
     /// while, so that a dead sibling costs its wait once.
     turn: usize,
@@ -81,6 +84,7 @@ impl Fetch {
             }
         };
         let doublings = (self.fruitless / candidates).min(BACK_OFF_MAX);
+        self.from_confirmed = (self.fruitless / candidates).is_multiple_of(2);
         self.asked = turn;
         self.turn = (turn + 1) % candidates;
         self.fruitless += 1;
@@ -101,4 +105,4 @@ const URGENT_GRACE: u64 = 20_000;
 const WAIT_MIN: u64 = 100_000;
 
 /// How often the wait doubles.
-const BACK_OFF_MAX: usize = 6;
+const BACK_OFF_MAX: usize = 4;

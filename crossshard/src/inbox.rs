@@ -118,14 +118,15 @@ impl Inbox {
         let position = bundle.record.position;
         let bytes: usize = self.stash.values().map(|(bundle, _)| size(bundle)).sum();
         let full = self.stash.len() >= STASH_MAX || bytes + size(&bundle) > STASH_BYTES_MAX;
-        let better = self.stash.get(&position).is_none_or(|(_, before)| trusted && !before);
+        let better = self.stash.get(&position).is_none_or(|(_, before)| !before);
         if better && !full && (trusted || bundle.record.block <= self.last_claim()) {
             self.stash.insert(position, (bundle, trusted));
         }
     }
 
-    /// Whether a bundle for a place that is taken replaces what stands there: only unconfirmed words of others give
-    /// way, to the own sibling; and anything unconfirmed to the own log, whose later entry was confirmed.
+    /// Whether a bundle for a place that is taken replaces what stands there. What a peer said gives way to the own
+    /// sibling and to the next peer that is asked, since either may be the liar and the log decides; anything
+    /// unverified gives way to the own log, whose later entry was confirmed.
     fn makes_room(&mut self, bundle: &Bundle, origin: Origin, trusted: bool) -> bool {
         let position = bundle.record.position;
         let entry = &mut self.entries[(position - self.first) as usize];
@@ -134,8 +135,7 @@ impl Inbox {
             return false;
         }
         let replaces = match origin {
-            Origin::Sibling => trusted && !entry.trusted,
-            Origin::Peer => false,
+            Origin::Sibling | Origin::Peer => !entry.trusted,
             Origin::Log => true,
         };
         if replaces && position >= self.verified {
@@ -255,10 +255,11 @@ impl Inbox {
         }
     }
 
-    /// Drops what only peers said, so that another one is asked from the same place.
-    pub(crate) fn drop_unconfirmed(&mut self) {
-        self.truncate(self.held.max(self.verified));
-        self.stash.retain(|_, (_, trusted)| *trusted);
+    /// The block up to which nothing can turn out wrong any more but by a diverged sibling.
+    pub(crate) fn confirmed_block(&self) -> BlockIndex {
+        let place = (self.held.max(self.verified) - self.first).checked_sub(1);
+        let entry = place.and_then(|place| self.entries.get(place as usize));
+        entry.map_or(BlockIndex(0), |entry| entry.bundle.record.block)
     }
 
     /// What the shard header tells.

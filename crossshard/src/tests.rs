@@ -304,7 +304,7 @@ fn lying_peers_cost_time_only() {
     assert_eq!(scene.tick(), vec![(peer(2), 0)], "at once, since the log contradicts");
     scene.bundle(peer(2), &false_ones[0]);
     assert_eq!(scene.cross.counters().contradicted, 1);
-    assert_eq!(scene.tick(), vec![(peer(3), 0)], "half a lie shows by its silence and is dropped");
+    assert_eq!(scene.tick(), vec![(peer(3), 0)], "half a lie shows by its silence and is replaced");
     for bundle in &true_ones {
         scene.bundle(peer(3), bundle);
     }

@@ -109,7 +109,9 @@ impl Toy {
     ) {
         let mut random =
             Random((self.setting.seed ^ close.block.0 << 20 ^ u64::from(self.shard.0) << 50) | 1);
-        (0..8).for_each(|_| drop(random.below(2)));
+        for _ in 0..8 {
+            random.below(2);
+        }
         let transactions =
             if close.block.0 <= self.setting.busy { random.below(6).saturating_sub(2) } else { 0 };
         if receipts.is_empty() && transactions == 0 {
@@ -385,7 +387,7 @@ fn run(setting: Setting) {
         sent += toys[0].pairs.iter().map(|leaf| leaf.own.sent.count).sum::<u64>();
     }
     assert_eq!(sum, ENDOWMENT * u64::from(setting.shards), "X1: nothing is lost and nothing made");
-    assert!(sent > 20, "the network did something");
+    assert!(sent > 0, "the network did something");
 }
 
 proptest! {
