@@ -2,6 +2,7 @@
 //! what came out on stdout.
 
 use std::{
+    cell::RefCell,
     io::{IsTerminal, Write},
     path::PathBuf,
     time::Duration,
@@ -81,7 +82,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         .build()
         .context("no runtime for the load")?;
     let is_terminal = std::io::stderr().is_terminal();
-    let report = runtime.block_on(fresnel_loadgen::bench(options, |stage| show(&stage, is_terminal)))?;
+    let last = RefCell::new(String::new());
+    let report = runtime.block_on(fresnel_loadgen::bench(options, |stage| {
+        let (line, goes_on) = describe(&stage);
+        if *last.borrow() != line && (is_terminal || !is_between(&stage)) {
+            show(&line, goes_on && is_terminal);
+            last.replace(line);
+        }
+    }))?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).context("a report is JSON")?);
     } else {
@@ -103,20 +111,16 @@ fn check(options: &BenchOptions) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// One line per stage; on a terminal, stages that go on rewrite their line.
-fn show(stage: &Stage, is_terminal: bool) {
-    let (line, goes_on) = describe(stage);
+/// Shows a line; one that `goes_on` is written over by the next.
+fn show(line: &str, goes_on: bool) {
     let mut out = std::io::stderr().lock();
-    let shown = match (is_terminal, goes_on) {
-        (true, true) => write!(out, "\r\x1b[2K{line}"),
-        (true, false) => writeln!(out, "\r\x1b[2K{line}"),
-        (false, true) if is_between(stage) => Ok(()),
-        (false, _) => writeln!(out, "{line}"),
-    };
+    let erase = if std::io::stderr().is_terminal() { "\r\x1b[2K" } else { "" };
+    let end = if goes_on { "" } else { "\n" };
     // Nobody reading along is no reason to stop a measurement.
-    let _ = shown.and_then(|()| out.flush());
+    let _ = write!(out, "{erase}{line}{end}").and_then(|()| out.flush());
 }
 
+/// What to say about a stage, and whether more of the same follows.
 fn describe(stage: &Stage) -> (String, bool) {
     match stage {
         Stage::Preparing => ("preparing accounts, keys and genesis".to_owned(), false),
@@ -136,10 +140,10 @@ fn describe(stage: &Stage) -> (String, bool) {
     }
 }
 
-/// Steps that say nothing new where every line stays.
+/// Steps that are too many where every line stays.
 fn is_between(stage: &Stage) -> bool {
     match stage {
-        Stage::Signing { .. } => true,
+        Stage::Signing { done, total } => done < total,
         Stage::Loading { elapsed, .. } => !elapsed.as_secs().is_multiple_of(5),
         _ => false,
     }

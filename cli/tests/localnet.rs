@@ -1,0 +1,109 @@
+//! A cluster of real processes, used as a person would: up, pay within and across shards, look, down.
+
+use std::{
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+
+use serde_json::Value;
+
+/// Stops the cluster also when the test fails.
+struct Localnet {
+    folder: PathBuf,
+    _parent: tempfile::TempDir,
+}
+
+#[test]
+fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
+    let (localnet, up) = Localnet::up();
+    assert_eq!(up["endpoints"].as_array().expect("a list").len(), 4);
+    let wallet = up["address"].as_str().expect("an address");
+
+    // One recipient in each of the two shards: the top bit of the address tells. Each authority is asked for what it
+    // settled itself; another may be a block behind.
+    for (recipient, authority, nonce) in [("00".repeat(32), "0", "0"), ("ff".repeat(32), "1", "1")] {
+        let settled = json(&localnet.transfer(authority, nonce, &recipient, "5"));
+        assert_eq!(settled["progress"]["level"], "settled", "{settled}");
+        assert_eq!(settled["progress"]["outcome"], "success", "{settled}");
+        // Settled means certified; the asked authority's own worker of that shard may still be executing.
+        let arrived = || localnet.account(authority, &recipient)["balance"] == "5";
+        assert!((0..100).any(|_| arrived() || pause()), "{recipient} was paid");
+    }
+    let account = localnet.account("1", wallet);
+    assert_eq!(account["balance"], (1_000_000_000 - 2 * (5 + 2)).to_string());
+    assert_eq!(account["nonce"], 2);
+
+    let too_much = localnet.transfer("2", "2", &"11".repeat(32), "1000000000");
+    assert_eq!(too_much.status.code(), Some(1), "{too_much:?}");
+    assert_eq!(json_of(&too_much)["progress"]["outcome"]["failed"], "insufficient_balance");
+    let again = localnet.transfer("2", "2", &"11".repeat(32), "1");
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert!(String::from_utf8_lossy(&again.stderr).contains("rejected: nonce"), "{again:?}");
+
+    let status = json(&localnet.fresnel(&["status", "--json"]));
+    assert_eq!(status.as_array().expect("a list").len(), 12, "{status}");
+
+    let config = localnet.folder.join("authority-0/config.toml");
+    let second = localnet.fresnel(&["node", "run", "--config", config.to_str().expect("UTF-8")]);
+    assert_eq!(second.status.code(), Some(4), "{second:?}");
+}
+
+impl Localnet {
+    fn up() -> (Self, Value) {
+        let parent = tempfile::tempdir().expect("a temporary folder");
+        let localnet = Self { folder: parent.path().join("net"), _parent: parent };
+        let up = localnet.fresnel(&["localnet", "up", "--dir", localnet.dir(), "--json"]);
+        (localnet, json(&up))
+    }
+
+    fn dir(&self) -> &str {
+        self.folder.to_str().expect("a path in UTF-8")
+    }
+
+    fn account(&self, authority: &str, address: &str) -> Value {
+        json(&self.fresnel(&["account", address, "--authority", authority, "--json"]))
+    }
+
+    fn transfer(&self, authority: &str, nonce: &str, to: &str, amount: &str) -> Output {
+        let key = self.folder.join("wallet.key");
+        let key = key.to_str().expect("a path in UTF-8");
+        let what = ["transfer", "--key", key, "--to", to, "--amount", amount, "--fee", "2", "--nonce", nonce];
+        self.fresnel(&[&what[..], &["--authority", authority, "--json"]].concat())
+    }
+
+    fn fresnel(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_fresnel"))
+            .args(arguments)
+            .env("FRESNEL_GENESIS", self.folder.join("genesis.bin"))
+            .env("FRESNEL_TOPOLOGY", self.folder.join("topology.toml"))
+            .current_dir(self.folder.parent().unwrap_or(Path::new("/")))
+            .output()
+            .expect("the binary was built")
+    }
+}
+
+impl Drop for Localnet {
+    fn drop(&mut self) {
+        let down = self.fresnel(&["localnet", "down", "--dir", self.dir()]);
+        if !down.status.success() && !std::thread::panicking() {
+            panic!("the cluster stops in order: {down:?}");
+        }
+    }
+}
+
+/// Waits a little; false, so that it stands behind a condition not yet met.
+fn pause() -> bool {
+    std::thread::sleep(std::time::Duration::from_millis(50));
+    false
+}
+
+#[track_caller]
+fn json(output: &Output) -> Value {
+    assert!(output.status.success(), "{output:?}");
+    json_of(output)
+}
+
+#[track_caller]
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+}
