@@ -119,7 +119,8 @@ pub struct Load {
     pub late_sends: u64,
 }
 
-/// Successes per second, by intended instant inside the window.
+/// Successes per second, by intended instant inside the window, which is the load; what reaches a level more than a second
+/// after it does not count, so that an overloaded cluster does not show the rate that it was offered.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
     /// Of those that were ordered.
@@ -339,7 +340,7 @@ impl Report {
         }
         let stages: Vec<String> =
             self.cpu.by_stage.iter().map(|(stage, micros)| format!("{stage} {micros:.1}")).collect();
-        row("CPU us per transaction", format!(" {:.1}: {}", self.cpu.us_per_tx, stages.join(", ")))?;
+        row("CPU us per tx", format!("{:.1}: {}", self.cpu.us_per_tx, stages.join(", ")))?;
         let most = self.memory.rss_mb_max.values().copied().fold(0.0, f64::max);
         row("memory", format!("{most:.0} MB in the largest of {} processes", self.memory.rss_mb_max.len()))?;
         let yes = |holds| if holds { "yes" } else { "NO" };

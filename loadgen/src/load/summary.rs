@@ -29,6 +29,8 @@ impl Summary {
         let mut failed = BTreeMap::new();
         let mut timeline = Timeline::default();
         let mut all = LEVELS.map(|_| Distribution::new());
+        let mut in_time = [0_u64; LEVELS.len()];
+        let end = (duration + IN_TIME).as_micros() as Micros;
         let (mut final_within_shard, mut settled_cross_shard) = (Distribution::new(), Distribution::new());
         let mut paid = 0;
         for (number, (planned, entry)) in tracker.entries().enumerate() {
@@ -46,8 +48,9 @@ impl Summary {
             }
             let intended = tracker.intended(number);
             let latency = |level| entry.reached(level).map(|reached| reached.saturating_sub(intended));
-            for (distribution, level) in all.iter_mut().zip(LEVELS) {
+            for ((distribution, in_time), level) in all.iter_mut().zip(&mut in_time).zip(LEVELS) {
                 distribution.add(latency(level));
+                *in_time += u64::from(entry.reached(level).is_some_and(|reached| reached <= end));
             }
             if planned.cross_shard {
                 settled_cross_shard.add(latency(Level::Settled));
@@ -61,8 +64,7 @@ impl Summary {
                 timeline.at(reached).settled += 1;
             }
         }
-        // Every intended instant lies within the load, so the window is all of it.
-        let per_second = |distribution: &Distribution| distribution.count() as f64 / duration.as_secs_f64();
+        let per_second = |count: u64| count as f64 / duration.as_secs_f64();
         let [ordered, executed, r#final, settled] = &all;
         let code = |code| serde_json::json!(code).as_str().unwrap_or("unknown").to_owned();
         Self {
@@ -76,10 +78,10 @@ impl Summary {
                 late_sends: counts.late_sends,
             },
             throughput: Throughput {
-                ordered_tps: per_second(ordered),
-                executed_tps: per_second(executed),
-                final_tps: per_second(r#final),
-                settled_tps: per_second(settled),
+                ordered_tps: per_second(in_time[0]),
+                executed_tps: per_second(in_time[1]),
+                final_tps: per_second(in_time[2]),
+                settled_tps: per_second(in_time[3]),
             },
             failed,
             latency_ms: Latencies {
@@ -147,6 +149,10 @@ impl Distribution {
 const LEVELS: [Level; super::tracker::LEVELS] =
     [Level::Ordered, Level::Executed, Level::Final, Level::Settled];
 
+/// How long after the load something may still reach a level to count for throughput. All of it was meant to be sent
+/// within the load; what an overloaded cluster works off much later was not its throughput.
+const IN_TIME: Duration = Duration::from_secs(1);
+
 const HOUR: u64 = 3_600_000_000;
 
 #[cfg(test)]
@@ -158,6 +164,22 @@ mod tests {
 
     use super::*;
     use crate::workload::Planned;
+
+    #[test]
+    fn what_settles_long_after_the_load_is_no_throughput() {
+        let plan = (0..2).map(|place| Planned { shard: ShardId(0), place, cross_shard: false }).collect();
+        let ids: Vec<_> = (0..2).map(|number| TransactionId([number; 32])).collect();
+        let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, 2);
+        for (_, numbers) in tracker.due(600_000, &|_| true) {
+            tracker.sent(AuthorityIndex(0), &numbers, 600_000);
+        }
+        for (transaction, now) in ids.into_iter().zip([1_900_000, 2_100_000]) {
+            let (level, outcome, block) = (Level::Settled, Some(Outcome::Success), BlockIndex(1));
+            tracker.progress(&Progress { transaction, level, outcome, block, bounced: false }, now);
+        }
+        let summary = Summary::of(&tracker, 2, Duration::from_secs(1));
+        assert_eq!((summary.settled, summary.throughput.settled_tps), (2, 1.0));
+    }
 
     #[test]
     fn figures_count_successes_from_their_intended_instants() {
