@@ -27,13 +27,16 @@ pub(super) struct Cluster {
     /// Microseconds by which that varies.
     pub(super) jitter: u64,
     /// Whether a message gets lost, told its number.
-    pub(super) loses: Box<dyn FnMut(u64, Party, Party, &Message) -> bool>,
+    pub(super) loses: Losses,
     pub(super) messages: u64,
     queue: BTreeMap<(Timestamp, u64), (Party, Party, Message)>,
     verifier: Verifier,
     /// Every vertex and vote that ever left an honest beacon, by signer and slot: invariant A3.
     signed: BTreeMap<(bool, AuthorityIndex, Round, AuthorityIndex), VertexId>,
 }
+
+/// Decides by number, sender, receiver and contents.
+type Losses = Box<dyn FnMut(u64, Party, Party, &Message) -> bool>;
 
 /// One authority.
 pub(super) struct Node {
