@@ -3,11 +3,12 @@
 //! the file anew, for a change of protocol version.
 
 use fresnel_types::{
-    Action, Address, Amount, Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex, Bundle,
-    Certificate, ChainId, Close, Commit, CommitDigest, CommitIndex, CommitVote, Epoch, FailureCode, LogDigest, LogEntry,
-    Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, PublicKey, Receipt, ReceiptKind, Record, RecordDigest,
-    RejectionCode, Round, Sequence, ShardHeader, ShardId, Signature, SignedTransaction, SignedVertex, StateRoot,
-    Timestamp, Transaction, TransactionId, Vertex, VertexHead, VertexId, VertexRef, Vote,
+    Action, Address, Amount, Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex,
+    Bundle, Certificate, ChainId, Close, Commit, CommitDigest, CommitIndex, CommitVote, Epoch, FailureCode,
+    LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, PublicKey, Receipt,
+    ReceiptKind, Record, RecordDigest, RejectionCode, Round, Sequence, ShardHeader, ShardId, Signature,
+    SignedTransaction, SignedVertex, StateRoot, Timestamp, Transaction, TransactionId, Vertex, VertexHead,
+    VertexId, VertexRef, Vote,
     commit::Certified,
     decode, encode,
     hash::Root,
@@ -215,7 +216,11 @@ fn messages() -> Vec<Message> {
         Message::Bundle(Box::new(bundle())),
         Message::BundleRequest { source: ShardId(0), destination: ShardId(1), after: BlockIndex(2) },
         Message::Submit { request: 1, transactions: vec![transaction()] },
-        Message::Admission { request: 1, results: vec![None, Some(RejectionCode::Overloaded)], retry_after: 2 },
+        Message::Admission {
+            request: 1,
+            results: vec![None, Some(RejectionCode::Overloaded)],
+            retry_after: 2,
+        },
         Message::Progress(vec![progress]),
         query(Query::Account(Address([1; 32]))),
         query(Query::Transaction(TransactionId([1; 32]))),
