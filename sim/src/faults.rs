@@ -15,6 +15,8 @@ pub enum Fault {
         machines: Vec<Party>,
         /// Microseconds until they are started again.
         down: u64,
+        /// When exactly.
+        moment: Moment,
     },
     /// The power of these authorities fails: unsynced sectors may be lost, each for itself.
     PowerLoss {
@@ -22,6 +24,8 @@ pub enum Fault {
         authorities: Vec<AuthorityIndex>,
         /// Microseconds until all their machines are started again.
         down: u64,
+        /// When exactly.
+        moment: Moment,
     },
     /// The next sync of the machine's disk fails; the process ends and is started again.
     SyncError {
@@ -64,6 +68,17 @@ pub enum Fault {
     },
 }
 
+/// The moment of a crash or loss of power: the worst ones are around a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// At the instant of the fault.
+    Now,
+    /// When one of the machines next syncs: everything is written, nothing synced, nothing sent.
+    BeforeSync,
+    /// After one of the machines next synced: everything is durable, and the world hears a part of it.
+    BetweenSends,
+}
+
 /// A fault with its instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Event {
@@ -76,6 +91,16 @@ pub struct Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:>9.3} s  {:?}", self.at as f64 / 1e6, self.fault)
+    }
+}
+
+impl Fault {
+    /// When exactly it strikes within the run of the machines that it concerns.
+    pub(crate) fn moment(&self) -> Moment {
+        match self {
+            Self::Crash { moment, .. } | Self::PowerLoss { moment, .. } => *moment,
+            _ => Moment::Now,
+        }
     }
 }
 
@@ -108,22 +133,25 @@ fn draw_one(
     length: u64,
     events: &mut Vec<Event>,
 ) {
+    // One authority has no links.
+    let kind = if options.authorities == 1 { kind % FIRST_OF_MANY } else { kind };
     let all: Vec<AuthorityIndex> = (0..options.authorities as u16).map(AuthorityIndex).collect();
     let authority = random.pick(&all);
     let machine = machine(options, random, authority);
+    let moment = random.pick(&[Moment::Now, Moment::BeforeSync, Moment::BetweenSends]);
     let mut push = |at, fault| events.push(Event { at, fault });
     match kind {
-        0 => push(at, Fault::Crash { machines: vec![machine], down: length }),
+        0 => push(at, Fault::Crash { machines: vec![machine], down: length, moment }),
         1 => {
             let mut machines: Vec<Party> =
                 (0..options.shards).map(|s| Party::Worker(authority, ShardId(s))).collect();
             machines.push(Party::Beacon(authority));
-            push(at, Fault::Crash { machines, down: length });
+            push(at, Fault::Crash { machines, down: length, moment });
         }
-        2 => push(at, Fault::PowerLoss { authorities: vec![authority], down: length }),
-        3 => push(at, Fault::PowerLoss { authorities: all, down: length }),
-        4 => push(at, Fault::PowerLoss { authorities: some(random, &all), down: length }),
-        5 => push(at, Fault::SyncError { machine }),
+        2 => push(at, Fault::PowerLoss { authorities: vec![authority], down: length, moment }),
+        3 => push(at, Fault::PowerLoss { authorities: all, down: length, moment }),
+        4 => push(at, Fault::SyncError { machine }),
+        5 => push(at, Fault::PowerLoss { authorities: some(random, &all), down: length, moment }),
         6 => {
             let from = some(random, &all);
             let to = all.into_iter().filter(|authority| !from.contains(authority)).collect();
@@ -168,6 +196,9 @@ fn some(random: &mut Random, all: &[AuthorityIndex]) -> Vec<AuthorityIndex> {
 }
 
 const KINDS: u64 = 11;
+
+/// The first kind that needs several authorities.
+const FIRST_OF_MANY: u64 = 5;
 
 /// Two clocks differ by at most twice this much, below the 500 ms that a vertex may be ahead.
 const CLOCK_OFFSET_MAX: u64 = 200_000;

@@ -75,6 +75,11 @@ impl Host {
         self.life.is_some()
     }
 
+    /// Whether the last step wrote anything that is not synced yet.
+    pub(crate) fn is_dirty(&self) -> bool {
+        self.life.as_ref().is_some_and(|life| life.log.is_dirty())
+    }
+
     pub(crate) fn machine(&self) -> Option<&AnyMachine> {
         self.life.as_ref().map(|life| &life.machine)
     }

@@ -378,3 +378,6 @@ impl Monitor {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

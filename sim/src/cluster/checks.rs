@@ -1,0 +1,104 @@
+//! What must have come about at certain instants of a run: progress after healing, and an end with everything settled.
+
+use crate::{
+    Report,
+    host::Host,
+    invariants::{Broken, hold},
+    network::Network,
+};
+
+use super::{Cluster, Event, PROGRESS_INTERVAL, RECONNECT_INTERVAL};
+
+impl Cluster {
+    /// L1: after healing every beacon gets new commits in bounded time.
+    pub(super) fn check_progress(&mut self) -> Result<(), Broken> {
+        let now = self.scheduler.now();
+        let (healed, before) = self.healed.expect("progress is checked after healing");
+        if self.monitor.commits().0 > before {
+            self.report.healing_ms = now.since(healed) / 1_000;
+            return Ok(());
+        }
+        let rules = &self.setup.rules;
+        let waits = rules.committee.validity() * rules.parameters.wait_max;
+        let bound = 10 * Network::round_trip_max() + waits + RESEND_MAX + RECONNECT_INTERVAL;
+        hold!(
+            "L1",
+            now.since(healed) <= bound,
+            "{} ms after healing not every beacon is beyond commit {before}: {}",
+            bound / 1_000,
+            self.positions()
+        );
+        self.scheduler.after(PROGRESS_INTERVAL, Event::CheckProgress);
+        Ok(())
+    }
+
+    /// Whether everything is settled and everybody has caught up; fails when that takes too long.
+    pub(super) fn check_end(&mut self) -> Result<(), Broken> {
+        let last_block = self.monitor.last_block();
+        let behind = |host: &Host| {
+            let status = host.machine().and_then(|machine| machine.worker());
+            status.is_some_and(|status| last_block[status.shard.index()] > status.executed)
+        };
+        let all_up = self.hosts.iter().all(Host::is_up);
+        if all_up
+            && self.workload.unsettled() == 0
+            && !self.hosts.iter().any(behind)
+            && self.report.healing_ms > 0
+        {
+            self.finished = true;
+            return self.monitor.settled();
+        }
+        let limit = self.setup.options.duration + SETTLE_MAX;
+        hold!(
+            "L1",
+            self.elapsed() < limit,
+            "{} transactions are not settled ({}) or a worker is behind {last_block:?}: {}",
+            self.workload.unsettled(),
+            self.workload.example(),
+            self.positions()
+        );
+        self.scheduler.after(PROGRESS_INTERVAL, Event::CheckEnd);
+        Ok(())
+    }
+
+    /// Where every machine is, for a violation.
+    fn positions(&self) -> String {
+        let mut text = String::new();
+        for host in &self.hosts {
+            let machine = host.machine();
+            if let Some(status) = machine.and_then(|machine| machine.beacon()) {
+                text += &format!("\n  {:?}: {status:?}", host.party);
+            } else if let Some(status) = machine.and_then(|machine| machine.worker()) {
+                text += &format!("\n  {:?}: {status:?}", host.party);
+            } else if machine.is_none() {
+                text += &format!("\n  {:?}: down", host.party);
+            }
+        }
+        text
+    }
+
+    pub(super) fn report(&self) -> Report {
+        let (commits, blocks, records) = self.monitor.counts();
+        let counts = self.workload.counts;
+        Report {
+            commits,
+            blocks,
+            records,
+            bounces: self.monitor.bounces(),
+            full_windows: counts.full_windows,
+            submitted: counts.submitted,
+            resubmitted: counts.resubmitted,
+            finals: counts.finals,
+            settled: counts.settled,
+            simulated_ms: self.elapsed() / 1_000,
+            trace: hex::encode(&self.trace.finalize().as_bytes()[..8]),
+            ..self.report.clone()
+        }
+    }
+}
+
+/// What the pause between two re-sends of a beacon grows to.
+const RESEND_MAX: u64 = 1_000_000;
+
+/// After the end of the load everything must be settled within this.
+const SETTLE_MAX: u64 = 60_000_000;
