@@ -110,11 +110,16 @@ impl Pending {
         headers
     }
 
-    /// Notes that the own vertex of `round` carries `headers`: also after a restart.
+    /// Notes that the own vertex of `round` carries `headers`. After a restart the log tells it: what an earlier vertex
+    /// gave back at its floor is then carried, and no longer waiting.
     pub(crate) fn carry(&mut self, round: Round, headers: Vec<ShardHeader>) {
         for header in &headers {
             let Some(shard) = self.shards.get_mut(header.shard.index()) else { continue };
+            shard.batches.retain(|batch| !header.batches.contains(batch));
             shard.known.extend(header.batches.iter().map(|batch| batch.id));
+            for attestation in &header.attestations {
+                shard.attestations.remove(&attestation.block);
+            }
             shard.attesting.extend(header.attestations.iter().map(|attestation| attestation.block));
             for (held, carried) in shard.held.iter_mut().zip(&header.held) {
                 *held = (*held).max(*carried);
@@ -240,6 +245,21 @@ mod tests {
         let again = pending.headers(Round(3), shards, &parameters);
         assert_eq!(named(&again), [batch(1), batch(2), batch(4)]);
         assert_eq!(pending.take_back(Round(2)), 0);
+    }
+
+    #[test]
+    fn what_a_later_vertex_of_the_log_carries_does_not_wait_for_another() {
+        let (mut pending, shards, parameters) = pending();
+        pending.offer(offer(&[1, 2]));
+        let first = pending.headers(Round(1), shards, &parameters);
+        pending.take_back(Round(1));
+        let second = pending.headers(Round(2), shards, &parameters);
+
+        let mut restarted = Pending::new(AuthorityIndex(0), shards);
+        restarted.carry(Round(1), first);
+        restarted.take_back(Round(1));
+        restarted.carry(Round(2), second);
+        assert!(!restarted.has_unproposed());
     }
 
     #[test]
