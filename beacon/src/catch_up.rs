@@ -69,16 +69,17 @@ impl CatchUp {
     }
 
     /// An authority vouches for the order up to a commit.
-    pub(crate) fn claim(&mut self, author: AuthorityIndex, vote: CommitVote, last: Last) {
+    /// Whether that is news.
+    pub(crate) fn claim(&mut self, author: AuthorityIndex, vote: CommitVote, last: Last) -> bool {
         if vote.index <= last.index {
-            return;
+            return false;
         }
-        if let Some(claims) = self.claims.get_mut(author.index()) {
-            claims.insert(vote.index, vote.digest);
-            if claims.len() > CLAIMS_PER_AUTHORITY {
-                claims.pop_first();
-            }
+        let Some(claims) = self.claims.get_mut(author.index()) else { return false };
+        let news = claims.insert(vote.index, vote.digest) != Some(vote.digest);
+        if claims.len() > CLAIMS_PER_AUTHORITY {
+            claims.pop_first();
         }
+        news
     }
 
     /// An authority says how far it is. Far behind it, ranges are asked for without waiting for a stall.
@@ -101,10 +102,8 @@ impl CatchUp {
 
     /// Takes a peer's answer. Whatever does not continue the own order and the buffer is dropped.
     pub(crate) fn receive(&mut self, from: AuthorityIndex, range: Vec<CommitWithVertices>, last: Last) {
-        if self.asked.is_none_or(|asked| asked.peer != from) {
-            return;
-        }
-        self.asked = None;
+        let Some(asked) = self.asked.take_if(|asked| asked.peer == from) else { return };
+        let mut news = false;
         for CommitWithVertices { commit, vertices } in range {
             if commit.index <= last.index {
                 continue;
@@ -113,7 +112,7 @@ impl CatchUp {
                 break;
             }
             let (index, digest) = (commit.index, commit.digest());
-            self.claim(from, CommitVote { index, digest }, last);
+            news |= self.claim(from, CommitVote { index, digest }, last);
             if let Some(position) = self.positions.get_mut(from.index()) {
                 *position = (*position).max(index);
             }
@@ -131,6 +130,10 @@ impl CatchUp {
             self.bytes += bytes;
             let vertices = vertices.into_iter().map(Arc::new).collect();
             self.buffer.push_back(Received { commit, vertices, digest, bytes });
+        }
+        // Somebody who has nothing to add would otherwise be asked again as fast as it answers.
+        if !news {
+            self.asked = Some(asked);
         }
     }
 
