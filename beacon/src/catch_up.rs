@@ -13,7 +13,9 @@ use fresnel_types::{
     Timestamp, codec, message::CommitWithVertices,
 };
 
-use crate::limits::{CLAIMS_PER_AUTHORITY, COMMIT_BYTES_BUFFERED, COMMITS_BEHIND, COMMITS_BUFFERED};
+use crate::limits::{
+    CLAIMS_PER_AUTHORITY, COMMIT_BYTES_BUFFERED, COMMITS_BEHIND, COMMITS_BUFFERED, PATIENCE_DOUBLINGS,
+};
 
 /// What others say about commits beyond the own last one.
 #[derive(Debug)]
@@ -27,6 +29,8 @@ pub(crate) struct CatchUp {
     buffer: VecDeque<Received>,
     bytes: usize,
     asked: Option<Asked>,
+    /// Requests in a row that brought nothing new: each doubles the patience with the next.
+    silent: u32,
     /// Whom to ask next.
     next: AuthorityIndex,
     active: bool,
@@ -63,6 +67,7 @@ impl CatchUp {
             buffer: VecDeque::new(),
             bytes: 0,
             asked: None,
+            silent: 0,
             next: AuthorityIndex(0),
             active: false,
         }
@@ -100,9 +105,12 @@ impl CatchUp {
             || self.claims.iter().any(|claims| claims.last_key_value().is_some_and(|(i, _)| *i > last.index))
     }
 
-    /// Takes a peer's answer. Whatever does not continue the own order and the buffer is dropped.
+    /// Takes a peer's answer, also one that comes when the next peer has been asked already: on a slow link every answer
+    /// does. Whatever does not continue the own order and the buffer is dropped.
     pub(crate) fn receive(&mut self, from: AuthorityIndex, range: Vec<CommitWithVertices>, last: Last) {
-        let Some(asked) = self.asked.take_if(|asked| asked.peer == from) else { return };
+        if !self.active {
+            return;
+        }
         let mut news = false;
         for CommitWithVertices { commit, vertices } in range {
             if commit.index <= last.index {
@@ -132,8 +140,9 @@ impl CatchUp {
             self.buffer.push_back(Received { commit, vertices, digest, bytes });
         }
         // Somebody who has nothing to add would otherwise be asked again as fast as it answers.
-        if !news {
-            self.asked = Some(asked);
+        if news {
+            self.silent = 0;
+            self.asked.take_if(|asked| asked.peer == from);
         }
     }
 
@@ -214,6 +223,8 @@ impl CatchUp {
         let peer = (0..size).map(turn).find(able).or_else(|| (0..size).map(turn).find(anybody))?;
         let index = |peer: usize| AuthorityIndex(u16::try_from(peer).expect("at most 256 authorities"));
         self.next = index((peer + 1) % size);
+        let patience = patience << self.silent.min(PATIENCE_DOUBLINGS);
+        self.silent = self.silent.saturating_add(1);
         self.asked = Some(Asked { peer: index(peer), until: now.plus(patience) });
         let end = last.index.0 + self.buffer.len() as u64;
         // With a vouched-for digest further on, the buffer grows towards it; otherwise another peer must confirm it.
@@ -234,5 +245,82 @@ impl CatchUp {
     /// When `request` must be asked without any message.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         self.asked.filter(|_| self.active).map(|asked| asked.until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fresnel_types::{Authority, PublicKey, Round, VertexId, VertexRef, hash::Root};
+
+    use super::*;
+
+    const LAST: Last = Last { index: CommitIndex(0), digest: CommitDigest([0; 32]) };
+
+    fn committee() -> Committee {
+        let authority = |index: u8| Authority {
+            name: format!("a{index}"),
+            stake: 1,
+            consensus_key: PublicKey([index; 32]),
+            network_keys: vec![],
+        };
+        Committee::new((0..4).map(authority).collect())
+    }
+
+    fn range(count: u64) -> Vec<CommitWithVertices> {
+        let mut previous = CommitDigest::default();
+        let anchor = VertexRef { round: Round(1), author: AuthorityIndex(0), id: VertexId([0; 32]) };
+        (1..=count)
+            .map(|index| {
+                let commit = Commit {
+                    index: CommitIndex(index),
+                    previous,
+                    anchor,
+                    time: Timestamp(index),
+                    floor: Round(0),
+                    vertices: vec![],
+                    state: Root::default(),
+                };
+                previous = commit.digest();
+                CommitWithVertices { commit, vertices: vec![] }
+            })
+            .collect()
+    }
+
+    /// On links slower than the patience, the peer that answers is never the one asked last.
+    #[test]
+    fn answers_that_come_after_the_next_question_count() {
+        let committee = committee();
+        let mut behind = CatchUp::new(AuthorityIndex(3), 4);
+        for peer in 0..3 {
+            behind.position(AuthorityIndex(peer), CommitIndex(100), LAST);
+        }
+        let ask = |behind: &mut CatchUp, now| behind.request(Timestamp(now), 10, LAST, &committee);
+        let (first, from) = ask(&mut behind, 0).expect("far behind");
+        assert_eq!(from, CommitIndex(1));
+        let (second, _) = ask(&mut behind, 10).expect("the first one is silent");
+        assert_ne!(first, second);
+        behind.receive(first, range(3), LAST);
+        assert!(behind.take_certified(&committee).is_empty(), "one word is not enough");
+        behind.receive(second, range(3), LAST);
+        assert_eq!(behind.take_certified(&committee).len(), 3);
+    }
+
+    #[test]
+    fn silence_makes_patient_and_news_impatient_again() {
+        let committee = committee();
+        let mut behind = CatchUp::new(AuthorityIndex(3), 4);
+        behind.position(AuthorityIndex(0), CommitIndex(100), LAST);
+        let (mut now, mut waits) = (0, vec![]);
+        for _ in 0..9 {
+            behind.request(Timestamp(now), 10, LAST, &committee).expect("the wait is over");
+            let until = behind.deadline().expect("asked").0;
+            assert_eq!(behind.request(Timestamp(until - 1), 10, LAST, &committee), None);
+            waits.push(until - now);
+            now = until;
+        }
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 640, 640]);
+        behind.receive(AuthorityIndex(0), range(2), LAST);
+        behind.request(Timestamp(now), 10, LAST, &committee).expect("there was news");
+        assert_eq!(behind.deadline(), Some(Timestamp(now + 10)));
     }
 }

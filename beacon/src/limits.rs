@@ -64,6 +64,9 @@ pub const DIGESTS_PER_ANSWER: usize = 4_096;
 /// Commits in one range.
 pub const COMMITS_PER_RANGE: usize = 64;
 
+/// How often the wait for a range of commits doubles while nothing new comes: from tens of milliseconds to seconds.
+pub const PATIENCE_DOUBLINGS: u32 = 6;
+
 /// Received commits that wait for a certified digest behind them.
 pub const COMMITS_BUFFERED: usize = 512;
 
