@@ -73,6 +73,8 @@ impl Streams {
             let mut window = ORDERS_IN_FLIGHT;
             if stream.again.is_some_and(|again| again <= now) {
                 stream.next = stream.stored.next();
+                // Set again below if anything leaves: what is not kept any more would be due for ever.
+                stream.again = None;
                 window = 1;
             }
             let Some(first) = stream.orders.front().map(|order| order.commit) else { continue };
@@ -143,6 +145,18 @@ mod tests {
         streams.add(vec![order(5)]);
         assert_eq!(commits(streams.due(Timestamp(1_040))), [5]);
         assert!(!streams.request(ShardId(0), CommitIndex(2)), "stored ones are gone");
+    }
+
+    #[test]
+    fn a_worker_that_stays_away_for_long_costs_no_ticks() {
+        let mut streams = Streams::new(Shards::new(1).expect("one"), 1_000);
+        streams.request(ShardId(0), CommitIndex(1));
+        streams.add(vec![order(1)]);
+        assert_eq!(streams.due(Timestamp(0)).len(), 1);
+        (2..=ORDERS_RETAINED as u64 + 1).for_each(|commit| streams.add(vec![order(commit)]));
+        let due = streams.deadline().expect("unanswered");
+        assert!(streams.due(due).is_empty(), "what it lacks is not kept any more");
+        assert_eq!(streams.deadline(), None, "and no deadline in the past is left");
     }
 
     #[test]
