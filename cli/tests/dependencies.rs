@@ -165,7 +165,8 @@ const PREFIX: &str = "fresnel-";
 const CORES: [&str; 8] = ["types", "crypto", "mempool", "executor", "state", "crossshard", "beacon", "shard"];
 
 /// Whom each crate may reach, directly or not.
-const ALLOWED: [(&str, &[&str]); 14] = [
+const ALLOWED: [(&str, &[&str]); 15] = [
+    ("benches", &["crypto", "types", "executor", "state"]),
     ("crypto", &[]),
     ("types", &["crypto"]),
     ("mempool", &["crypto", "types"]),
