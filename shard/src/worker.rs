@@ -134,27 +134,26 @@ impl Worker {
         self.chain.records(from, limit)
     }
 
-    /// Batches and bundles may stand behind the orders that use them, so they go in first. What the replay would send
-    /// again is told when the links come up.
+    /// Takes the entries as they came. In another order the bounds on what waits here would bind where they never did:
+    /// the floor would drop batches that a later order names, and bundles would not be taken so far ahead of the blocks
+    /// that consume them. What the replay would send again is told when the links come up.
     fn replay(&mut self, log: Vec<LogEntry>, now: Timestamp) -> Result<(), RecoveryError> {
-        let mut orders = Vec::new();
+        let mut effects = Vec::new();
         for entry in log {
             match entry {
                 LogEntry::Batch(bytes) => self.mempool.recover_batch(bytes),
                 LogEntry::Bundle(bundle) => self.crossshard.recover_bundle(bundle),
-                LogEntry::Order(order) => orders.push(order),
+                LogEntry::Order(order) => {
+                    let last = self.blocks.last();
+                    if order.commit != last.next() {
+                        return Err(RecoveryError::Gap { last, found: order.commit });
+                    }
+                    self.take_order(now, &order, &mut effects);
+                }
                 LogEntry::Vertex(_) | LogEntry::Vote(_) | LogEntry::Certificate(_) | LogEntry::Commit(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }
-        }
-        let mut effects = Vec::new();
-        for order in orders {
-            let last = self.blocks.last();
-            if order.commit != last.next() {
-                return Err(RecoveryError::Gap { last, found: order.commit });
-            }
-            self.take_order(now, &order, &mut effects);
             self.execute_ready(now, &mut effects);
             effects.clear();
         }

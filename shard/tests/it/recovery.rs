@@ -1,0 +1,114 @@
+//! Logs as they are found after a long life, in a committee of four: what others made is not lost, whatever came since.
+
+use std::sync::Arc;
+
+use fresnel_shard::{Batching, Config, Worker};
+use fresnel_types::{
+    Action, Amount, Authority, AuthorityIndex, Batch, BatchRef, BlockIndex, Close, CommitDigest, CommitIndex,
+    Genesis, LogDigest, LogEntry, Nonce, Order, OrderEvent, OrderedBatch, Parameters, PublicKey, Round,
+    ShardId, Shards, Timestamp, Transaction, commit::Certified, genesis::Allocation, verify::Rules,
+};
+
+use crate::toy::{address, key};
+
+const SHARD: ShardId = ShardId(0);
+
+/// Four authorities, one shard, one account.
+fn genesis() -> Arc<Genesis> {
+    let authority = |number: u8| Authority {
+        name: number.to_string(),
+        stake: 1,
+        consensus_key: PublicKey::of(&key(200 + number)),
+        network_keys: vec![PublicKey::of(&key(210 + number))],
+    };
+    Arc::new(Genesis {
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
+        name: "recovery".into(),
+        shards: Shards::new(1).expect("a power of two"),
+        parameters: Parameters::default(),
+        authorities: (0..4).map(authority).collect(),
+        accounts: vec![Allocation { address: address(1), amount: Amount(1_000) }],
+    })
+}
+
+/// A batch of one transfer made by `author`.
+fn batch(genesis: &Genesis, author: u16, nonce: u64) -> (Vec<u8>, BatchRef) {
+    let transaction = Transaction {
+        chain: genesis.chain(),
+        sender: PublicKey::of(&key(1)),
+        nonce: Nonce(nonce),
+        fee: Amount(1),
+        valid_until: Timestamp(600_000_000),
+        action: Action::Transfer { recipient: address(2), amount: Amount(10) },
+    };
+    Batch { author: AuthorityIndex(author), shard: SHARD, transactions: vec![transaction.sign(&key(1))] }
+        .seal()
+}
+
+fn order(commit: u64, floor: u64, events: Vec<OrderEvent>) -> LogEntry {
+    LogEntry::Order(Order {
+        shard: SHARD,
+        commit: CommitIndex(commit),
+        time: Timestamp(commit),
+        floor: Round(floor),
+        events,
+        certified: vec![Certified::default()],
+        lag: 0,
+    })
+}
+
+fn named(author: u16, batch: BatchRef) -> OrderEvent {
+    OrderEvent::Batch(OrderedBatch { author: AuthorityIndex(author), batch })
+}
+
+fn close(block: u64) -> OrderEvent {
+    OrderEvent::Close(Close {
+        block: BlockIndex(block),
+        time: Timestamp(block),
+        opened: Timestamp(0),
+        log: LogDigest::of(CommitDigest::default(), Timestamp(block), &[]),
+        certified: vec![Certified::default()],
+        usable: vec![BlockIndex(0)],
+    })
+}
+
+fn open(genesis: &Arc<Genesis>, log: Vec<LogEntry>) -> Worker {
+    let config = Config {
+        authority: AuthorityIndex(0),
+        shard: SHARD,
+        genesis: genesis.clone(),
+        rules: Arc::new(Rules::of(genesis)),
+        batching: Batching::default(),
+    };
+    Worker::open(config, log, Timestamp(1)).expect("a log without gaps")
+}
+
+/// D1, D2: the batch stands in the log, and no floor before its order takes it away.
+#[test]
+fn batches_of_others_outlive_the_floors_before_their_order() {
+    let genesis = genesis();
+    let (bytes, name) = batch(&genesis, 1, 0);
+    let log = vec![
+        order(1, 0, vec![]),
+        order(2, 100_000, vec![]),
+        LogEntry::Batch(bytes),
+        order(3, 100_001, vec![named(1, name), close(1)]),
+    ];
+    let worker = open(&genesis, log);
+    assert_eq!(worker.status().executed, BlockIndex(1));
+    assert_eq!(worker.records(BlockIndex(0), 9)[0].burned, Amount(1));
+}
+
+#[test]
+fn batches_and_orders_come_in_any_order() {
+    let genesis = genesis();
+    let (first, second) = (batch(&genesis, 1, 0), batch(&genesis, 2, 1));
+    let log = vec![
+        order(1, 0, vec![named(1, first.1), named(2, second.1), close(1)]),
+        LogEntry::Batch(second.0),
+        LogEntry::Batch(first.0),
+    ];
+    let worker = open(&genesis, log);
+    assert_eq!(worker.status().executed, BlockIndex(1));
+    assert_eq!(worker.records(BlockIndex(0), 9)[0].burned, Amount(2));
+}
