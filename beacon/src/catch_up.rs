@@ -34,6 +34,8 @@ pub(crate) struct CatchUp {
     /// Whom to ask next.
     next: AuthorityIndex,
     active: bool,
+    /// Commits behind a peer from which on ranges are asked for at once instead of when nothing moves.
+    far: u64,
 }
 
 /// A commit that a peer sent.
@@ -59,7 +61,8 @@ pub(crate) struct Last {
 }
 
 impl CatchUp {
-    pub(crate) fn new(me: AuthorityIndex, authorities: usize) -> Self {
+    /// `floor_depth`: who is more commits behind than that finds nothing in the DAGs of others to go on from.
+    pub(crate) fn new(me: AuthorityIndex, authorities: usize, floor_depth: u64) -> Self {
         Self {
             me,
             claims: vec![BTreeMap::new(); authorities],
@@ -70,6 +73,7 @@ impl CatchUp {
             silent: 0,
             next: AuthorityIndex(0),
             active: false,
+            far: COMMITS_BEHIND.min(floor_depth),
         }
     }
 
@@ -92,7 +96,7 @@ impl CatchUp {
         if let Some(position) = self.positions.get_mut(peer.index()) {
             *position = commit;
         }
-        self.active |= commit.0.saturating_sub(last.index.0) > COMMITS_BEHIND;
+        self.active |= commit.0.saturating_sub(last.index.0) > self.far;
     }
 
     /// Nothing moves here: ask, if anybody is ahead.
@@ -101,8 +105,13 @@ impl CatchUp {
     }
 
     fn is_behind(&self, last: Last) -> bool {
-        self.positions.iter().any(|position| *position > last.index)
-            || self.claims.iter().any(|claims| claims.last_key_value().is_some_and(|(i, _)| *i > last.index))
+        (0..self.positions.len()).any(|peer| self.is_ahead(peer, last))
+    }
+
+    /// Whether a peer said that it is ahead, or vouches for a commit further on.
+    fn is_ahead(&self, peer: usize, last: Last) -> bool {
+        let claimed = self.claims[peer].last_key_value().is_some_and(|(index, _)| *index > last.index);
+        claimed || self.positions[peer] > last.index
     }
 
     /// Takes a peer's answer, also one that comes when the next peer has been asked already: on a slow link every answer
@@ -204,7 +213,7 @@ impl CatchUp {
     pub(crate) fn request(
         &mut self,
         now: Timestamp,
-        patience: u64,
+        (patience, patience_max): (u64, u64),
         last: Last,
         committee: &Committee,
     ) -> Option<(AuthorityIndex, CommitIndex)> {
@@ -218,12 +227,12 @@ impl CatchUp {
         }
         let size = self.positions.len();
         let turn = |step: usize| (self.next.index() + step) % size;
-        let able = |&peer: &usize| peer != self.me.index() && self.positions[peer] > last.index;
+        let able = |&peer: &usize| peer != self.me.index() && self.is_ahead(peer, last);
         let anybody = |&peer: &usize| peer != self.me.index();
         let peer = (0..size).map(turn).find(able).or_else(|| (0..size).map(turn).find(anybody))?;
         let index = |peer: usize| AuthorityIndex(u16::try_from(peer).expect("at most 256 authorities"));
         self.next = index((peer + 1) % size);
-        let patience = patience << self.silent.min(PATIENCE_DOUBLINGS);
+        let patience = (patience << self.silent.min(PATIENCE_DOUBLINGS)).min(patience_max);
         self.silent = self.silent.saturating_add(1);
         self.asked = Some(Asked { peer: index(peer), until: now.plus(patience) });
         let end = last.index.0 + self.buffer.len() as u64;
@@ -290,11 +299,11 @@ mod tests {
     #[test]
     fn answers_that_come_after_the_next_question_count() {
         let committee = committee();
-        let mut behind = CatchUp::new(AuthorityIndex(3), 4);
+        let mut behind = CatchUp::new(AuthorityIndex(3), 4, 256);
         for peer in 0..3 {
             behind.position(AuthorityIndex(peer), CommitIndex(100), LAST);
         }
-        let ask = |behind: &mut CatchUp, now| behind.request(Timestamp(now), 10, LAST, &committee);
+        let ask = |behind: &mut CatchUp, now| behind.request(Timestamp(now), (10, 500), LAST, &committee);
         let (first, from) = ask(&mut behind, 0).expect("far behind");
         assert_eq!(from, CommitIndex(1));
         let (second, _) = ask(&mut behind, 10).expect("the first one is silent");
@@ -308,19 +317,35 @@ mod tests {
     #[test]
     fn silence_makes_patient_and_news_impatient_again() {
         let committee = committee();
-        let mut behind = CatchUp::new(AuthorityIndex(3), 4);
+        let mut behind = CatchUp::new(AuthorityIndex(3), 4, 256);
         behind.position(AuthorityIndex(0), CommitIndex(100), LAST);
         let (mut now, mut waits) = (0, vec![]);
         for _ in 0..9 {
-            behind.request(Timestamp(now), 10, LAST, &committee).expect("the wait is over");
+            behind.request(Timestamp(now), (10, 500), LAST, &committee).expect("the wait is over");
             let until = behind.deadline().expect("asked").0;
-            assert_eq!(behind.request(Timestamp(until - 1), 10, LAST, &committee), None);
+            assert_eq!(behind.request(Timestamp(until - 1), (10, 500), LAST, &committee), None);
             waits.push(until - now);
             now = until;
         }
-        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 640, 640, 640]);
+        assert_eq!(waits, [10, 20, 40, 80, 160, 320, 500, 500, 500]);
         behind.receive(AuthorityIndex(0), range(2), LAST);
-        behind.request(Timestamp(now), 10, LAST, &committee).expect("there was news");
+        behind.request(Timestamp(now), (10, 500), LAST, &committee).expect("there was news");
         assert_eq!(behind.deadline(), Some(Timestamp(now + 10)));
+    }
+
+    #[test]
+    fn a_boaster_is_not_the_only_one_asked() {
+        let committee = committee();
+        let mut behind = CatchUp::new(AuthorityIndex(3), 4, 256);
+        behind.position(AuthorityIndex(0), CommitIndex(u64::MAX), LAST);
+        let vote = CommitVote { index: CommitIndex(64), digest: CommitDigest([1; 32]) };
+        assert!(behind.claim(AuthorityIndex(2), vote, LAST));
+        let mut asked = vec![];
+        for _ in 0..4 {
+            let now = behind.deadline().unwrap_or(Timestamp(0));
+            let (peer, _) = behind.request(now, (10, 500), LAST, &committee).expect("the wait is over");
+            asked.push(peer.0);
+        }
+        assert_eq!(asked, [0, 2, 0, 2]);
     }
 }

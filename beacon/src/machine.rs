@@ -172,7 +172,7 @@ impl Beacon {
             fetch: Fetch::new(pacing.resend_min, pacing.resend_max),
             streams: Streams::new(rules.shards, pacing.resend_max),
             history: History::default(),
-            catch_up: CatchUp::new(authority, size),
+            catch_up: CatchUp::new(authority, size, rules.parameters.floor_depth),
             own: Own::default(),
             lively: BTreeSet::new(),
             urgent: Round(0),

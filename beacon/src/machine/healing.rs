@@ -45,7 +45,7 @@ impl Beacon {
             self.tell_everybody(now, out);
         }
         let last = self.last();
-        let patience = 2 * self.pacer.patience();
+        let patience = (2 * self.pacer.patience(), 2 * self.pacer.pacing().resend_max);
         if let Some((peer, from)) = self.catch_up.request(now, patience, last, &self.rules.committee) {
             self.counters.commit_requests += 1;
             let to = vec![Party::Beacon(peer)];
@@ -158,7 +158,8 @@ impl Beacon {
         Status { round: self.own.round, commit: self.last().index, held }
     }
 
-    /// A peer says where it is: it gets the certified vertices that it lacks, lowest rounds first.
+    /// A peer says where it is: it gets the certified vertices that it lacks, lowest rounds first, and one that has fewer
+    /// commits learns that.
     pub(super) fn peer_status(&mut self, peer: AuthorityIndex, status: &Status, out: &mut Vec<Effect>) {
         let announced = &mut self.announced[peer.index()];
         *announced = status.round.max(*announced);
@@ -174,6 +175,11 @@ impl Beacon {
             lacking.iter().filter_map(move |author| dag.reference(round, author))
         });
         self.send_vertices(peer, lacking, out);
+        if status.commit < last.index {
+            // Only a beacon that is behind the floor of all others stalls alone, and nobody else tells it where they are.
+            let to = vec![Party::Beacon(peer)];
+            out.push(Effect::Send { to, message: Message::Status(self.own_status()) });
+        }
     }
 
     /// A peer asks for vertices by name.

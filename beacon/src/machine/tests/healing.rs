@@ -1,6 +1,6 @@
 //! Losses, crashes and long absences.
 
-use fresnel_types::{Message, Party, ShardId};
+use fresnel_types::{AuthorityIndex, Message, Party, ShardId};
 
 use super::{
     cluster::{Cluster, batch, scatter},
@@ -136,6 +136,29 @@ fn far_behind_the_floor_commits_are_taken_over_in_ranges() {
     cluster.run(300_000);
     let (shortest, longest) = cluster.check_agreement();
     assert!(longest - shortest <= 3, "what was taken over is in the log");
+}
+
+#[test]
+fn behind_a_low_floor_no_checkpoint_is_waited_for() {
+    let mut cluster = Cluster::started(4, 2);
+    let mut n = 0;
+    let mut load = |cluster: &mut Cluster, commits: usize| {
+        while cluster.commits(0).len() < commits {
+            cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+            cluster.run(10_000);
+            n += 1;
+        }
+    };
+    load(&mut cluster, 66);
+    let before = cluster.commits(3).len();
+    // The links stay, so nobody greets anybody when messages pass again.
+    cluster.loses = Box::new(|_, from, to, _| [from, to].contains(&Party::Beacon(AuthorityIndex(3))));
+    load(&mut cluster, 80);
+    assert!(cluster.commits(3).len() <= before + 2);
+    cluster.loses = Box::new(|_, _, _, _| false);
+    load(&mut cluster, 110);
+    let (shortest, longest) = cluster.check_agreement();
+    assert!(longest < 128 && longest - shortest <= 3, "{shortest} of {longest} commits");
 }
 
 #[test]
