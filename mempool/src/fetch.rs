@@ -107,7 +107,8 @@ impl Fetch {
         while self.asked.len() < FETCHES_MAX
             && let Some(id) = self.queue.pop_front()
         {
-            let Some(want) = self.wants.get_mut(&id) else { continue };
+            // One that came, was dropped and is wanted again may stand in the queue twice.
+            let Some(want) = self.wants.get_mut(&id).filter(|want| want.deadline.is_none()) else { continue };
             let others = self.committee_size - 1;
             let rounds = (want.attempts / others).min(FETCH_BACK_OFF_MAX);
             let deadline = now.plus(FETCH_WAIT << rounds);
@@ -137,4 +138,31 @@ fn target(own: AuthorityIndex, size: usize, author: AuthorityIndex, attempt: usi
     let others = (0..size).map(|step| AuthorityIndex(((author.index() + step) % size) as u16));
     let others: Vec<_> = others.filter(|other| *other != own).collect();
     others[attempt % others.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_wanted_again_while_it_stands_in_the_queue_is_asked_for_once() {
+        let mut fetch = Fetch::new(AuthorityIndex(0), ShardId(0), 4);
+        let id = |number: u32| BatchId::of(&number.to_le_bytes());
+        let author = AuthorityIndex(1);
+        let full = FETCHES_MAX as u32;
+        (0..full + 2).for_each(|number| fetch.want(id(number), author, Reason::Ordered));
+        let mut effects = Vec::new();
+        fetch.ask(Timestamp(0), &mut effects);
+        let again = id(full + 1);
+        assert_eq!(fetch.arrived(&again), Some(Reason::Ordered), "it came unasked");
+        fetch.want(again, author, Reason::Named(Round(9)));
+        fetch.arrived(&id(0));
+        fetch.ask(Timestamp(1), &mut effects);
+        for number in 1..=full {
+            fetch.arrived(&id(number));
+        }
+        fetch.ask(Timestamp(2), &mut effects);
+        fetch.arrived(&again);
+        assert_eq!(fetch.deadline(), None, "nothing is wanted any more");
+    }
 }
