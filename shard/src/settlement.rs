@@ -27,7 +27,7 @@ pub(crate) struct Settlement {
     bouncing: BTreeSet<TransactionId>,
     /// Bounces consumed by own blocks that are not certified yet.
     returned: VecDeque<(BlockIndex, TransactionId)>,
-    /// News not told yet.
+    /// Per listening client that is not gone: news not told yet. A listener that is not here is gone for good.
     outbox: BTreeMap<ClientId, Vec<Progress>>,
 }
 
@@ -43,21 +43,22 @@ impl Settlement {
     /// `client` wants to hear about `transaction`, admitted now or known before; what is known is told at once.
     pub(crate) fn listen(&mut self, client: ClientId, transaction: TransactionId) {
         let known = known(&mut self.news, &mut self.order, transaction);
+        let news = self.outbox.entry(client).or_default();
+        if known.progress.level > Level::Admitted {
+            news.push(known.progress);
+        }
+        if known.listeners.len() == LISTENERS_MAX {
+            known.listeners.retain(|listener| self.outbox.contains_key(listener));
+        }
         if !known.listeners.contains(&client) && known.listeners.len() < LISTENERS_MAX {
             known.listeners.push(client);
-        }
-        if known.progress.level > Level::Admitted {
-            self.outbox.entry(client).or_default().push(known.progress);
         }
         self.forget_oldest();
     }
 
-    /// The client is gone.
+    /// The client is gone; its number never comes again.
     pub(crate) fn forget_client(&mut self, client: ClientId) {
         self.outbox.remove(&client);
-        for known in self.news.values_mut() {
-            known.listeners.retain(|listener| *listener != client);
-        }
     }
 
     /// Whether the transaction was executed, whatever came of it.
@@ -175,11 +176,14 @@ impl Settlement {
 
     /// The news since the last call, for the clients that listen.
     pub(crate) fn flush(&mut self, effects: &mut Vec<Effect>) {
-        for (client, mut news) in std::mem::take(&mut self.outbox) {
+        for (client, waiting) in &mut self.outbox {
+            let mut news = std::mem::take(waiting);
             while !news.is_empty() {
                 let rest = news.split_off(news.len().min(NEWS_PER_MESSAGE_MAX));
-                effects
-                    .push(Effect::Send { to: vec![Party::Client(client)], message: Message::Progress(news) });
+                effects.push(Effect::Send {
+                    to: vec![Party::Client(*client)],
+                    message: Message::Progress(news),
+                });
                 news = rest;
             }
         }
@@ -226,7 +230,9 @@ fn known<'a>(
 
 fn tell(outbox: &mut BTreeMap<ClientId, Vec<Progress>>, known: &Known) {
     for listener in &known.listeners {
-        outbox.entry(*listener).or_default().push(known.progress);
+        if let Some(news) = outbox.get_mut(listener) {
+            news.push(known.progress);
+        }
     }
 }
 

@@ -153,6 +153,28 @@ fn a_repeated_transaction_keeps_its_first_outcome_and_a_late_listener_hears_it()
 }
 
 #[test]
+fn clients_that_are_gone_hear_nothing_and_leave_their_place_to_others() {
+    let mut settlement = Settlement::default();
+    for client in 0..LISTENERS_MAX as u64 {
+        settlement.listen(ClientId(100 + client), id(1));
+    }
+    settlement.forget_client(ClientId(100));
+    settlement.listen(CLIENT, id(1));
+    settlement.ordered(&id(1));
+    let mut effects = Vec::new();
+    settlement.flush(&mut effects);
+    let told: Vec<_> = effects
+        .iter()
+        .map(|effect| match effect {
+            Effect::Send { to, .. } => to[0],
+            Effect::Persist(_) => panic!("news are not kept"),
+        })
+        .collect();
+    let expected = [7, 101, 102, 103].map(|client| Party::Client(ClientId(client)));
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn memory_is_bounded() {
     let mut settlement = Settlement::default();
     for number in 0..(NEWS_RETAINED as u64 + 10) {
