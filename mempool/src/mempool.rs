@@ -342,6 +342,11 @@ impl Mempool {
         self.store.executed(batch);
     }
 
+    /// Whether the batch is of this worker and not ordered.
+    pub fn is_own(&self, id: &BatchId) -> bool {
+        self.own.contains(id)
+    }
+
     /// The bytes of a batch, if they are here.
     pub fn batch(&self, id: &BatchId) -> Option<&[u8]> {
         self.store.get(id)

@@ -103,6 +103,10 @@ impl OwnBatches {
         self.sealed.is_empty()
     }
 
+    pub(crate) fn contains(&self, batch: &BatchId) -> bool {
+        self.places.contains_key(batch)
+    }
+
     /// Adds a batch that is durable here. `sent` is none when it comes from the log: then it goes out as soon as a
     /// clock is known.
     pub(crate) fn seal(

@@ -48,6 +48,11 @@ impl Blocks {
         true
     }
 
+    /// Closed blocks in waiting.
+    pub(crate) fn waiting(&self) -> usize {
+        self.closed.len()
+    }
+
     /// The next block to execute.
     pub(crate) fn front(&self) -> Option<&Block> {
         self.closed.front()

@@ -6,8 +6,8 @@ pub(crate) const RECORDS_RETAINED: usize = 65_536;
 /// Certified digests kept of blocks not executed here yet: a worker that far behind compares the latest ones.
 pub(crate) const UNEXECUTED_CERTIFIED_MAX: usize = 4_096;
 
-/// Records in one answer: at about 500 bytes with two shards, a megabyte.
-pub(crate) const RECORDS_PER_ANSWER_MAX: usize = 1_024;
+/// Bytes of the records in one answer: a frame to a client takes a megabyte, and a record grows with the shards.
+pub(crate) const RECORD_BYTES_PER_ANSWER_MAX: usize = 900_000;
 
 /// Transactions whose last news is kept for those who ask or submit again.
 pub(crate) const NEWS_RETAINED: usize = 500_000;

@@ -9,7 +9,7 @@ use fresnel_state::Tree;
 use fresnel_types::{
     AuthorityIndex, Batch, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input, LogEntry, Machine,
     Message, Order, OrderEvent, OrderedBatch, Party, Receipt, Record, RejectionCode, ShardId,
-    SignedTransaction, Timestamp, Verified,
+    SignedTransaction, Timestamp, Verified, codec,
     commit::Certified,
     decode,
     message::Offer,
@@ -21,7 +21,7 @@ use fresnel_types::{
 use crate::{
     blocks::{Block, Blocks},
     chain::Chain,
-    limits::RECORDS_PER_ANSWER_MAX,
+    limits::RECORD_BYTES_PER_ANSWER_MAX,
     settlement::Settlement,
 };
 
@@ -129,6 +129,11 @@ impl Worker {
         }
     }
 
+    /// Closed blocks that were not executed yet.
+    pub fn waiting_blocks(&self) -> usize {
+        self.blocks.waiting()
+    }
+
     /// Own records from `from` on, at most `limit`.
     pub fn records(&self, from: BlockIndex, limit: usize) -> Vec<Record> {
         self.chain.records(from, limit)
@@ -195,8 +200,8 @@ impl Worker {
         assert!(self.blocks.take(order), "the caller checked that commit {} is the next", order.commit);
         self.commit_time = order.time;
         for event in &order.events {
-            if let OrderEvent::Batch(OrderedBatch { author, batch }) = event
-                && *author == self.authority
+            if let OrderEvent::Batch(OrderedBatch { batch, .. }) = event
+                && self.mempool.is_own(&batch.id)
                 && let Some(batch) =
                     self.mempool.batch(&batch.id).and_then(|bytes| decode::<Batch>(bytes).ok())
             {
@@ -217,7 +222,10 @@ impl Worker {
 
     /// Executes every closed block whose batches and receipts are here.
     fn execute_ready(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        while self.chain.diverged().is_none() {
+        loop {
+            if self.chain.diverged().is_some() {
+                return self.pass_ready();
+            }
             self.settle_consumed();
             let Some(block) = self.blocks.front() else { return };
             let absent: Vec<OrderedBatch> = block
@@ -259,8 +267,20 @@ impl Worker {
         }
     }
 
-    /// The transactions of the block's batches. A batch that its vertex' author did not make for this shard counts for
-    /// nothing, since only an author's own batches may be named.
+    /// Lets go of closed blocks that will not be executed, so that they and their batches do not pile up. As long as
+    /// there is room, the batches stay for peers.
+    fn pass_ready(&mut self) {
+        while let Some(block) = self.blocks.front()
+            && block.batches.iter().all(|ordered| self.mempool.batch(&ordered.batch.id).is_some())
+        {
+            block.batches.iter().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
+            self.blocks.pop();
+        }
+    }
+
+    /// The transactions of the block's batches, whoever named them: an id takes effect once, so if another's naming
+    /// made a batch void, that would cost its author the batch and its clients their transactions. A batch of another
+    /// shard counts for nothing.
     fn transactions(&self, block: &Block) -> Vec<Vec<SignedTransaction>> {
         block
             .batches
@@ -268,11 +288,7 @@ impl Worker {
             .map(|ordered| {
                 let bytes = self.mempool.batch(&ordered.batch.id).expect("looked for before");
                 let batch: Batch = decode(bytes).expect("the mempool keeps only batches that were verified");
-                if batch.author == ordered.author && batch.shard == self.shard {
-                    batch.transactions
-                } else {
-                    vec![]
-                }
+                if batch.shard == self.shard { batch.transactions } else { vec![] }
             })
             .collect()
     }
@@ -372,10 +388,16 @@ impl Worker {
                 Answer::Account { block: self.executed, account: self.executor.account(owner) }
             }
             Query::Transaction(id) => Answer::Transaction(self.settlement.progress(id)),
-            Query::Records(from) => Answer::Records(self.chain.records(*from, RECORDS_PER_ANSWER_MAX)),
+            Query::Records(from) => Answer::Records(self.records_of_an_answer(*from)),
             Query::Status => Answer::Worker(self.status()),
             Query::Commits(_) => Answer::Unsupported,
         }
+    }
+
+    /// As many records as fit an answer. All records of a chain have the same length.
+    fn records_of_an_answer(&self, from: BlockIndex) -> Vec<Record> {
+        let length = self.chain.records(from, 1).first().map_or(1, codec::encoded_len);
+        self.chain.records(from, RECORD_BYTES_PER_ANSWER_MAX / length)
     }
 
     fn connected(&mut self, now: Timestamp, party: Party, effects: &mut Vec<Effect>) {

@@ -10,7 +10,7 @@ use crate::{
 /// Transactions of one shard, collected by one author.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Batch {
-    /// Who collected it. Only this author's vertices may name it.
+    /// Who collected it and gets it named. It takes effect once, whoever names it first.
     pub author: AuthorityIndex,
     /// Whose transactions they are.
     pub shard: ShardId,

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use fresnel_shard::{Batching, Config, Worker};
 use fresnel_types::{
     Action, Amount, Authority, AuthorityIndex, Batch, BatchRef, BlockIndex, Close, CommitDigest, CommitIndex,
-    Genesis, LogDigest, LogEntry, Nonce, Order, OrderEvent, OrderedBatch, Parameters, PublicKey, Round,
-    ShardId, Shards, Timestamp, Transaction, commit::Certified, genesis::Allocation, verify::Rules,
+    Genesis, LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters, PublicKey,
+    RecordDigest, Round, ShardId, Shards, Timestamp, Transaction, codec,
+    commit::Certified,
+    genesis::Allocation,
+    status::{Answer, Query},
+    verify::Rules,
 };
 
-use crate::toy::{address, key};
+use crate::toy::{Toy, address, key};
 
 const SHARD: ShardId = ShardId(0);
 
@@ -111,4 +115,52 @@ fn batches_and_orders_come_in_any_order() {
     let worker = open(&genesis, log);
     assert_eq!(worker.status().executed, BlockIndex(1));
     assert_eq!(worker.records(BlockIndex(0), 9)[0].burned, Amount(2));
+}
+
+/// A4, and against censorship: whoever names a batch first, it takes effect, and its author is done with it.
+#[test]
+fn a_batch_that_another_author_names_takes_effect() {
+    let genesis = genesis();
+    let (own, others) = (batch(&genesis, 0, 0), batch(&genesis, 1, 1));
+    let log = vec![
+        LogEntry::Batch(own.0),
+        LogEntry::Batch(others.0),
+        order(1, 0, vec![named(2, own.1), named(2, others.1), close(1)]),
+    ];
+    let worker = open(&genesis, log);
+    assert_eq!(worker.records(BlockIndex(0), 9)[0].burned, Amount(2));
+    assert_eq!(worker.status().pending, 0);
+}
+
+/// D3: a worker whose own record is not the certified one executes no more, and what it need not execute does not pile up.
+#[test]
+fn a_diverged_worker_lets_go_of_what_it_will_not_execute() {
+    let genesis = genesis();
+    let mut log = vec![];
+    for block in 1..=3 {
+        let (bytes, name) = batch(&genesis, 1, block - 1);
+        log.extend([LogEntry::Batch(bytes), order(block, 0, vec![named(1, name), close(block)])]);
+    }
+    let LogEntry::Order(second) = &mut log[3] else { panic!("an order stands there") };
+    second.certified = vec![Certified { block: BlockIndex(1), record: RecordDigest([9; 32]) }];
+    let worker = open(&genesis, log);
+    let status = worker.status();
+    assert_eq!((status.commit, status.executed), (CommitIndex(3), BlockIndex(1)));
+    assert_eq!((status.diverged, worker.waiting_blocks()), (Some(BlockIndex(1)), 0));
+}
+
+/// An answer that is longer than its frame may be would cost the client its connection.
+#[test]
+fn records_of_many_shards_fit_an_answer() {
+    let mut toy = Toy::new(64, 1, Parameters::default());
+    let shard = toy.shard_of(1);
+    for nonce in 0..250 {
+        let transfer = toy.transfer(1, nonce, address(1), 1);
+        toy.submit(shard, vec![transfer]);
+        toy.commit();
+    }
+    let Answer::Records(records) = toy.ask(shard, Query::Records(BlockIndex(0))) else { panic!("records") };
+    assert!(records.len() >= 150, "{}", records.len());
+    let answer = Message::Answer { request: 0, answer: Answer::Records(records) };
+    assert!(codec::encode(&answer).len() <= answer.kind().body_bytes_max());
 }

@@ -208,18 +208,23 @@ impl Toy {
     }
 
     pub(crate) fn balance(&mut self, owner: Address) -> Option<u64> {
-        let shard = self.rules.shards.of_prefix(owner.prefix());
-        let message = Message::Query { request: 9, query: Query::Account(owner) };
+        match self.ask(self.rules.shards.of_prefix(owner.prefix()), Query::Account(owner)) {
+            Answer::Account { account, .. } => account.map(|account| account.balance.0),
+            answer => panic!("{answer:?} answers another question"),
+        }
+    }
+
+    pub(crate) fn ask(&mut self, shard: ShardId, query: Query) -> Answer {
+        let message = Message::Query { request: 9, query };
         let message = self.rules.verify_one(&mut self.verifier, message).expect("a question");
         let mut effects = Vec::new();
         let input = Input::Message { from: Party::Client(CLIENT), message };
         self.workers[shard.index()].handle(self.now, input, &mut effects);
-        effects.into_iter().find_map(|effect| match effect {
-            Effect::Send {
-                message: Message::Answer { answer: Answer::Account { account, .. }, .. }, ..
-            } => Some(account.map(|account| account.balance.0)),
+        let answer = effects.into_iter().find_map(|effect| match effect {
+            Effect::Send { message: Message::Answer { answer, .. }, .. } => Some(answer),
             _ => None,
-        })?
+        });
+        answer.expect("every question has an answer")
     }
 
     /// The levels that were told about a transaction, in order.
