@@ -108,8 +108,9 @@ impl Inbox {
                 break;
             }
         }
-        let end = self.end();
-        self.stash.retain(|&position, _| position > end);
+        // What stands ahead of its turn and is of a block that was passed can only be a lie.
+        let (end, last) = (self.end(), self.last_block());
+        self.stash.retain(|&position, (bundle, _)| position > end && bundle.record.block > last);
         true
     }
 

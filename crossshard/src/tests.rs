@@ -314,6 +314,24 @@ fn lying_peers_cost_time_only() {
 }
 
 #[test]
+fn a_lie_ahead_of_its_turn_is_forgotten_when_its_block_is_passed() {
+    let mut scene = scene(2, 100);
+    let mut chain = Chain::new(1, 2);
+    let true_ones = [chain.next(2, 1, 10), chain.next(3, 1, 10)];
+    scene.certify(&[None, Some(&true_ones[1])]);
+    scene.tick();
+    assert_eq!(scene.tick(), vec![(peer(1), 0)], "the sibling is silent");
+    let mut ahead = true_ones[1].clone();
+    ahead.record.position = 1_000;
+    scene.bundle(peer(1), &ahead);
+    for bundle in &true_ones {
+        scene.bundle(peer(1), bundle);
+    }
+    assert_eq!(scene.held(), vec![0, 3]);
+    assert_eq!(scene.cross.deadline(), None, "nobody is asked for the rest of a lie");
+}
+
+#[test]
 fn the_own_sibling_replaces_what_a_peer_said_unconfirmed() {
     let mut scene = scene(2, 100);
     let mut chain = Chain::new(1, 2);
