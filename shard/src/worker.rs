@@ -68,6 +68,8 @@ pub struct Worker {
     blocks: Blocks,
     chain: Chain,
     settlement: Settlement,
+    /// From where on the order was last asked for.
+    asked: CommitIndex,
     /// The time of the last commit.
     commit_time: Timestamp,
     /// The last block executed or passed.
@@ -104,6 +106,7 @@ impl Worker {
             blocks: Blocks::default(),
             chain: Chain::new(shard),
             settlement: Settlement::default(),
+            asked: CommitIndex(0),
             commit_time: Timestamp(0),
             executed: BlockIndex(0),
             certified: vec![Certified::default(); rules.shards.count()],
@@ -188,12 +191,21 @@ impl Worker {
     fn order(&mut self, now: Timestamp, order: Order, effects: &mut Vec<Effect>) {
         let next = self.blocks.last().next();
         if order.commit > next {
-            self.tell_beacon(Message::OrderRequest(next), effects);
+            // Asked once: many orders follow a lost one, and each request has as many sent again. If the request is
+            // lost too, the beacon sends the first order that was not stored after a while.
+            if self.asked != next {
+                self.ask_order(effects);
+            }
         } else if order.commit == next {
             effects.push(Effect::Persist(LogEntry::Order(order.clone())));
             self.take_order(now, &order, effects);
             self.tell_beacon(Message::OrderStored(order.commit), effects);
         }
+    }
+
+    fn ask_order(&mut self, effects: &mut Vec<Effect>) {
+        self.asked = self.blocks.last().next();
+        self.tell_beacon(Message::OrderRequest(self.asked), effects);
     }
 
     fn take_order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
@@ -402,7 +414,7 @@ impl Worker {
 
     fn connected(&mut self, now: Timestamp, party: Party, effects: &mut Vec<Effect>) {
         if party == Party::Beacon(self.authority) {
-            self.tell_beacon(Message::OrderRequest(self.blocks.last().next()), effects);
+            self.ask_order(effects);
             self.attestations = self.chain.outstanding();
             let batches = self.mempool.outstanding();
             self.offer(batches, true, effects);

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use fresnel_crypto::Verifier;
 use fresnel_shard::{Batching, Config, Worker};
 use fresnel_types::{
     Action, Amount, Authority, AuthorityIndex, Batch, BatchRef, BlockIndex, Close, CommitDigest, CommitIndex,
-    Genesis, LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters, PublicKey,
-    RecordDigest, Round, ShardId, Shards, Timestamp, Transaction, codec,
+    Effect, Genesis, Input, LogDigest, LogEntry, Machine, Message, Nonce, Order, OrderEvent, OrderedBatch,
+    Parameters, Party, PublicKey, RecordDigest, Round, ShardId, Shards, Timestamp, Transaction, codec,
     commit::Certified,
     genesis::Allocation,
     status::{Answer, Query},
@@ -163,4 +164,21 @@ fn records_of_many_shards_fit_an_answer() {
     assert!(records.len() >= 150, "{}", records.len());
     let answer = Message::Answer { request: 0, answer: Answer::Records(records) };
     assert!(codec::encode(&answer).len() <= answer.kind().body_bytes_max());
+}
+
+#[test]
+fn a_gap_in_the_order_is_asked_for_once() {
+    let genesis = genesis();
+    let mut worker = open(&genesis, vec![]);
+    let mut effects = Vec::new();
+    for commit in [3, 4, 5] {
+        let LogEntry::Order(order) = order(commit, 0, vec![]) else { panic!("an order") };
+        let message = Rules::of(&genesis)
+            .verify_one(&mut Verifier::with_seed([1; 32]), Message::Order(order))
+            .expect("of our own making");
+        let from = Party::Beacon(AuthorityIndex(0));
+        worker.handle(Timestamp(1), Input::Message { from, message }, &mut effects);
+    }
+    let asked = |effect: &&Effect| matches!(effect, Effect::Send { message: Message::OrderRequest(_), .. });
+    assert_eq!(effects.iter().filter(asked).count(), 1);
 }
