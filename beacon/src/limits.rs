@@ -37,7 +37,10 @@ pub const PENDING_BATCHES: usize = 65_536;
 /// Attestations offered by one own worker and not yet in a vertex.
 pub const PENDING_ATTESTATIONS: usize = 65_536;
 
-/// Ids of stored, or of ordered own, batches of one shard in each of two generations.
+/// Ids of batches of one shard that its own worker stored.
+pub const BATCH_IDS_STORED: usize = 32_768;
+
+/// Ids of ordered own batches of one shard in each of two generations.
 pub const BATCH_IDS_PER_GENERATION: usize = 16_384;
 
 /// Blocks of one shard for which an ordered own attestation is remembered.

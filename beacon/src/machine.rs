@@ -236,7 +236,11 @@ impl Beacon {
             }
             (Party::Worker(_, shard), message) if self.rules.shards.contains(shard) => match message {
                 Message::Offer(offer) => self.pending.offer(offer),
-                Message::Stored(batches) => self.availability.stored(shard, batches),
+                Message::Stored(batches) => {
+                    // What a worker stores it keeps until the floor passes the floor it knows by `floor_depth`.
+                    let kept = self.streams.floor(shard).0 + self.rules.parameters.floor_depth;
+                    self.availability.stored(shard, batches, Round(kept));
+                }
                 Message::OrderRequest(next) => {
                     let kept = self.streams.request(shard, next);
                     self.counters.orders_gone += u64::from(!kept);

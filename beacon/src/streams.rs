@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use fresnel_types::{CommitIndex, Order, ShardId, Shards, Timestamp};
+use fresnel_types::{CommitIndex, Order, Round, ShardId, Shards, Timestamp};
 
 use crate::limits::{ORDERS_IN_FLIGHT, ORDERS_RETAINED};
 
@@ -23,6 +23,8 @@ struct Stream {
     next: CommitIndex,
     /// What the worker has.
     stored: CommitIndex,
+    /// The floor after the last commit that it is known to have.
+    floor: Round,
     /// When to send the first unacknowledged one again.
     again: Option<Timestamp>,
 }
@@ -56,14 +58,19 @@ impl Streams {
     /// The worker stored everything up to `commit`.
     pub(crate) fn stored(&mut self, shard: ShardId, commit: CommitIndex) {
         let Some(stream) = self.streams.get_mut(shard.index()) else { return };
-        while stream.orders.front().is_some_and(|order| order.commit <= commit) {
-            stream.orders.pop_front();
+        while let Some(order) = stream.orders.pop_front_if(|order| order.commit <= commit) {
+            stream.floor = order.floor;
         }
         if commit > stream.stored {
             stream.stored = commit;
             stream.next = stream.next.max(commit.next());
             stream.again = None;
         }
+    }
+
+    /// The floor that the worker knows at least.
+    pub(crate) fn floor(&self, shard: ShardId) -> Round {
+        self.streams.get(shard.index()).map_or(Round(0), |stream| stream.floor)
     }
 
     /// What to send now, by shard, ascending.
@@ -103,8 +110,6 @@ impl Streams {
 
 #[cfg(test)]
 mod tests {
-    use fresnel_types::Round;
-
     use super::*;
 
     fn order(commit: u64) -> Order {

@@ -188,6 +188,7 @@ impl Beacon {
         self.slots.prune(commit.floor);
         self.proposals.prune(commit.floor);
         self.fetch.prune(commit.floor);
+        self.availability.prune(commit.floor);
         let above =
             VertexRef { round: commit.floor.next(), author: AuthorityIndex(0), id: VertexId([0; 32]) };
         self.waiting = self.waiting.split_off(&above);

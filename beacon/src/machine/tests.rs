@@ -116,3 +116,25 @@ fn a_batch_that_is_not_stored_holds_the_vote_until_it_is() {
         assert_eq!(cluster.effective(index, 0), ids([1]));
     }
 }
+
+#[test]
+fn a_batch_stored_long_ago_is_asked_for_again_before_a_vote() {
+    let mut cluster = Cluster::started(4, 4);
+    for index in 1..4 {
+        cluster.say(index, ShardId(0), Message::Stored(vec![batch(1).id]));
+    }
+    for n in 2..20 {
+        cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+    }
+    // Nobody named it for longer than workers keep it, and now only its author has it.
+    for index in 1..4 {
+        cluster.nodes[index].workers[0].lacks.insert(batch(1).id);
+    }
+    cluster.offer(0, ShardId(0), vec![batch(1)]);
+    cluster.run(300_000);
+    cluster.check_agreement();
+    for index in 0..4 {
+        assert_eq!(sorted(cluster.effective(index, 0)), ids(2..20), "A5: nobody votes for it");
+    }
+}

@@ -124,10 +124,13 @@ impl Beacon {
             return true;
         }
         let missing = self.availability.missing(&waiting.vertex);
+        // All of them, so that the worker keeps what it has from now on for this vertex.
+        let headers = waiting.vertex.vertex.headers.iter().filter(|header| !header.batches.is_empty());
+        let named: Vec<_> = headers.map(|header| (header.shard, header.batches.clone())).collect();
+        require(self.me, slot.1, &named, out);
         if missing.is_empty() {
             return false;
         }
-        require(self.me, slot.1, &missing, out);
         let wait = self.pacer.patience();
         waiting.blocker = Blocker::Payload { missing, again: now.plus(wait), wait };
         true
