@@ -8,8 +8,22 @@ pub const TICK: Duration = Duration::from_millis(5);
 /// A first sending this much behind the intended instant counts as late: two ticks.
 pub const LATE_AFTER: Duration = Duration::from_millis(10);
 
-/// A transaction not known ordered this long after it was sent goes to the next authority as well.
-pub const ORDERED_WITHIN: Duration = Duration::from_secs(2);
+/// The least time after which a transaction not known ordered goes to the next authority as well.
+pub(crate) const SILENCE_MIN: Duration = Duration::from_secs(5);
+
+/// The same in 99th percentiles of the time that it took others to be ordered.
+pub(crate) const SILENCE_LATENCIES: u64 = 4;
+
+/// The longest time after which a transaction not known ordered is sent again: below [`STALL_MAX`], so that a load never
+/// gives up in between.
+pub(crate) const SILENCE_MAX: Duration = Duration::from_secs(20);
+
+/// Resubmissions after silence are at most this part of the rate of the load, so that who is overloaded does not get more
+/// than a tenth on top.
+pub(crate) const REPEATS_DIVISOR: u64 = 10;
+
+/// Resubmissions after silence per second that any load may have.
+pub(crate) const REPEATS_PER_SECOND_MIN: u64 = 100;
 
 /// The least time after which a refused transaction is sent again.
 pub(crate) const RETRY_AFTER_MIN: Duration = Duration::from_millis(100);

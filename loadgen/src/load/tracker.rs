@@ -1,9 +1,12 @@
 //! What became of every transaction of a load: a pure machine fed with instants, admissions, news and broken links,
 //! which says what to send where and what to ask.
 //!
-//! Rules. A transaction goes to the worker of its sender's shard at the sender's home authority. What is not known
-//! ordered in time, or was sent over a link that broke, goes to the next authority with the same bytes. What was
-//! reported ordered is never sent again, only asked about: sending it again would hide that it was lost.
+//! Rules. A transaction goes to the worker of its sender's shard at the sender's home authority. What was sent over a
+//! link that broke goes to the next authority at once, with the same bytes; what is not known ordered in time does when
+//! [`silence`] lets it, so that an overload is not made worse. What was reported ordered is never sent again, only asked
+//! about: sending it again would hide that it was lost.
+
+mod silence;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,8 +15,9 @@ use fresnel_types::{
     status::{Level, Progress},
 };
 
+use self::silence::Silence;
 use crate::{
-    limits::{ATTEMPTS_MAX, LATE_AFTER, ORDERED_WITHIN, POLL_INTERVAL, RETRY_AFTER_MIN},
+    limits::{ATTEMPTS_MAX, LATE_AFTER, POLL_INTERVAL, RETRY_AFTER_MIN},
     workload::Planned,
 };
 
@@ -39,8 +43,8 @@ pub(crate) struct Tracker {
     stalled: VecDeque<u32>,
     /// To be sent again, by instant.
     retries: BTreeSet<(Micros, u32)>,
-    /// When to look whether a sending led to anything; ascending, since all wait equally long.
-    checks: VecDeque<(Micros, u32, u8)>,
+    /// Sendings that led to nothing yet.
+    silence: Silence,
     /// To be asked about, by instant.
     polls: BTreeSet<(Micros, u32)>,
     counts: Counts,
@@ -73,6 +77,8 @@ pub(crate) struct Entry {
     outcome: Option<Outcome>,
     authority: u16,
     attempts: u8,
+    /// Sendings after silence.
+    repeats: u8,
     level: Option<Level>,
     bounced: bool,
     /// Given up after refusals; nobody ever admitted it.
@@ -98,6 +104,7 @@ impl Entry {
         outcome: None,
         authority: 0,
         attempts: 0,
+        repeats: 0,
         level: None,
         bounced: false,
         refused: false,
@@ -186,7 +193,7 @@ impl Tracker {
             scheduled: 0,
             stalled: VecDeque::new(),
             retries: BTreeSet::new(),
-            checks: VecDeque::new(),
+            silence: Silence::new(rate),
             polls: BTreeSet::new(),
             counts: Counts::default(),
         }
@@ -275,7 +282,7 @@ impl Tracker {
             entry.attempts = entry.attempts.saturating_add(1);
             entry.authority = authority.0;
             entry.queued = false;
-            self.checks.push_back((now + ORDERED_WITHIN.as_micros() as Micros, number, entry.attempts));
+            self.silence.begins(now, number, entry.attempts, entry.repeats);
         }
     }
 
@@ -338,6 +345,11 @@ impl Tracker {
         }
         entry.bounced |= news.bounced;
         entry.level = entry.level.max(Some(news.level));
+        if entry.reached[0] == 0
+            && let Some(sent) = entry.sent()
+        {
+            self.silence.ordered_after(now.saturating_sub(sent));
+        }
         // A level that was not reported by itself was reached when a later one was heard, at the latest.
         let last = place(news.level).expect("admitted was handled above");
         for reached in entry.reached[..=last].iter_mut().filter(|reached| **reached == 0) {
@@ -438,14 +450,16 @@ impl Tracker {
     }
 
     fn check(&mut self, now: Micros) {
-        while let Some(&(due, number, attempts)) = self.checks.front()
-            && due <= now
-        {
-            self.checks.pop_front();
-            let entry = &self.entries[number as usize];
-            if entry.attempts == attempts && !entry.is_ordered() && !entry.has_ended() {
-                self.queue(number, now);
-            }
+        let Self { silence, entries, .. } = self;
+        let goes_on = |number: u32, attempts: u8| {
+            let entry = &entries[number as usize];
+            (entry.attempts == attempts && !entry.is_ordered() && !entry.has_ended() && !entry.queued)
+                .then_some(entry.repeats)
+        };
+        for number in silence.broken(now, &goes_on) {
+            let entry = &mut self.entries[number as usize];
+            entry.repeats = entry.repeats.saturating_add(1);
+            self.queue(number, now);
         }
     }
 

@@ -109,15 +109,32 @@ fn not_ordered_in_time_goes_to_the_next_authority() {
     let mut tracker = tracker(1, 64);
     assert_eq!(send(&mut tracker, 0, &everybody), [(0, vec![0])]);
     tracker.admission(&[0], &[None], 0, MS);
-    assert!(send(&mut tracker, 1_999 * MS, &everybody).is_empty());
-    assert_eq!(send(&mut tracker, 2_000 * MS, &everybody), [(1, vec![0])]);
+    assert!(send(&mut tracker, 4_999 * MS, &everybody).is_empty());
+    assert_eq!(send(&mut tracker, 5_000 * MS, &everybody), [(1, vec![0])]);
     // It is known there, which is as good as admitted.
-    tracker.admission(&[0], &[Some(RejectionCode::Duplicate)], 0, 2_001 * MS);
+    tracker.admission(&[0], &[Some(RejectionCode::Duplicate)], 0, 5_001 * MS);
     assert!(tracker.counts().rejected.is_empty());
-    tracker.progress(&news(0, Level::Ordered), 2_100 * MS);
-    assert!(send(&mut tracker, 9_000 * MS, &everybody).is_empty(), "what is ordered is not sent again");
+    tracker.progress(&news(0, Level::Ordered), 5_100 * MS);
+    assert!(send(&mut tracker, 90_000 * MS, &everybody).is_empty(), "what is ordered is not sent again");
     let counts = tracker.counts();
     assert_eq!((counts.submitted, counts.resubmitted, counts.admitted, counts.orphaned), (1, 1, 1, 0));
+}
+
+#[test]
+fn what_stays_silent_is_sent_again_ever_later_and_what_a_link_loses_at_once() {
+    let mut tracker = tracker(1, 64);
+    let mut sendings = Vec::new();
+    for now in (0..60_000).step_by(5) {
+        if !send(&mut tracker, now * MS, &everybody).is_empty() {
+            sendings.push(now);
+        }
+    }
+    assert_eq!(sendings, [0, 5_000, 15_000, 35_000, 55_000], "doubling, up to a bound");
+    // Authority 0 has it for the second time.
+    tracker.broken(AuthorityIndex(0), &[SHARD], false, 60_000 * MS);
+    assert_eq!(send(&mut tracker, 60_000 * MS, &except(0)), [(1, vec![0])]);
+    assert!(send(&mut tracker, 79_000 * MS, &everybody).is_empty(), "a new silence begins");
+    assert_eq!(send(&mut tracker, 80_000 * MS, &everybody), [(2, vec![0])]);
 }
 
 #[test]
