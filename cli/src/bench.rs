@@ -49,7 +49,7 @@ pub(crate) struct Arguments {
     /// What happens during the load, like kill:3@8s, restart:3@14s or kill:all@8s. Repeatable.
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
-    /// Where report.json goes.
+    /// Where report.json and report.html go.
     #[arg(long, value_name = "DIR", default_value = "fresnel-bench")]
     out: PathBuf,
     /// Keep the cluster's files, in the same folder.
@@ -96,6 +96,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         println!("{}", report.table());
         println!("{}", report.line());
         println!("report: {}", arguments.out.join("report.json").display());
+        println!("page:   {}", arguments.out.join("report.html").display());
         println!("repeat: {}", report.config.command);
     }
     Ok(if report.verdict == Verdict::Pass { Exit::Success } else { Exit::Verdict })

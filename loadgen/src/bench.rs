@@ -38,7 +38,7 @@ use crate::{
 pub struct BenchOptions {
     /// The `fresnel` program.
     pub binary: PathBuf,
-    /// Where `report.json` and, in `cluster`, the cluster's files go; created when missing. The files of an earlier run
+    /// Where `report.json`, `report.html` and, in `cluster`, the cluster's files go; created when missing. The files of an earlier run
     /// are replaced.
     pub out: PathBuf,
     /// How many authorities.
@@ -123,7 +123,7 @@ pub enum Stage {
     Stopping,
 }
 
-/// Runs a benchmark and writes `report.json` into its folder. Ctrl-C and SIGTERM stop everything.
+/// Runs a benchmark and writes `report.json` and `report.html` into its folder. Ctrl-C and SIGTERM stop everything.
 ///
 /// # Errors
 /// When the cluster cannot be run, or on Ctrl-C. A run with a bad verdict is no error.
@@ -215,9 +215,12 @@ async fn run(options: BenchOptions, progress: &impl Fn(Stage)) -> Result<Report>
         audit: judgement.audit,
         timeline: summary.timeline,
     };
-    let path = out.join("report.json");
-    fs::write(&path, serde_json::to_vec_pretty(&report)?)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    for (name, bytes) in
+        [("report.json", serde_json::to_vec_pretty(&report)?), ("report.html", report.html().into_bytes())]
+    {
+        let path = out.join(name);
+        fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     if !options.keep && verdict == Verdict::Pass {
         clear(&folder)?;
     }

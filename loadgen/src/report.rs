@@ -1,6 +1,9 @@
-//! What a run gave: `report.json`, the table for people, and the line to paste.
+//! What a run gave: `report.json`, the page `report.html`, the table for people, and the line to paste.
 //!
 //! The fields are a published format: additions raise nothing, changes raise [`SCHEMA_VERSION`].
+
+mod html;
+mod svg;
 
 use std::{collections::BTreeMap, fmt};
 
@@ -299,21 +302,27 @@ impl Report {
         )
     }
 
-    fn write_table(&self, out: &mut impl fmt::Write) -> fmt::Result {
-        let Self { load, throughput, latency_ms, audit, .. } = self;
-        writeln!(
-            out,
-            "{:<22}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "", "per second", "p50 ms", "p90", "p99", "p99.9", "max"
-        )?;
-        for (name, rate, quantiles) in [
+    /// The levels, and parts of them, with successes per second and latencies.
+    fn levels(&self) -> [(&'static str, Option<f64>, Quantiles); 6] {
+        let Self { throughput, latency_ms, .. } = self;
+        [
             ("ordered", Some(throughput.ordered_tps), latency_ms.ordered),
             ("executed", Some(throughput.executed_tps), latency_ms.executed),
             ("final", Some(throughput.final_tps), latency_ms.r#final),
             ("settled", Some(throughput.settled_tps), latency_ms.settled),
             ("final within shard", None, latency_ms.final_within_shard),
             ("settled cross-shard", None, latency_ms.settled_cross_shard),
-        ] {
+        ]
+    }
+
+    fn write_table(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        let Self { load, audit, .. } = self;
+        writeln!(
+            out,
+            "{:<22}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
+            "", "per second", "p50 ms", "p90", "p99", "p99.9", "max"
+        )?;
+        for (name, rate, quantiles) in self.levels() {
             let Quantiles { p50, p90, p99, p999, max } = quantiles;
             let rate = rate.map_or_else(String::new, |rate| format!("{rate:.0}"));
             writeln!(out, "{name:<22}{rate:>11}{p50:>10.1}{p90:>10.1}{p99:>10.1}{p999:>10.1}{max:>10.1}")?;

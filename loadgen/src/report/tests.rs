@@ -132,6 +132,43 @@ fn people_see_what_matters() {
 }
 
 #[test]
+fn the_page_holds_everything_needs_nothing_and_escapes_what_others_wrote() {
+    let mut report = report();
+    report.reasons = vec!["<script>alert('x')</script> & \"more\"".to_owned()];
+    report.environment.cpu = "a <b>fast</b> one".to_owned();
+    report.timeline.push(Second { second: 3, submitted: 7, r#final: 6, settled: 6 });
+    let page = report.html();
+    for part in [
+        "no-progress",
+        "fresnel bench",
+        "9,998",
+        "140.2",
+        "kill:3@8s",
+        "a &lt;b&gt;fast&lt;/b&gt; one",
+        "prefers-color-scheme",
+    ] {
+        assert!(page.contains(part), "{part} is missing in\n{page}");
+    }
+    assert!(
+        page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &amp; &quot;more&quot;"),
+        "{page}"
+    );
+    for outside in ["<script", "http:", "https:", "src=", "href=", "url(", "@import", "NaN"] {
+        assert!(!page.contains(outside), "{outside} in\n{page}");
+    }
+    assert_eq!(page.matches("<svg").count(), 3);
+    assert_eq!(page.matches("<circle").count(), 3 * 4, "a second without news is a zero");
+    // Every element that is opened is closed.
+    for element in
+        ["main", "div", "table", "tr", "td", "th", "svg", "figure", "text", "ul", "li", "h2", "title"]
+    {
+        let opened =
+            page.matches(&format!("<{element}>")).count() + page.matches(&format!("<{element} ")).count();
+        assert_eq!(opened, page.matches(&format!("</{element}>")).count(), "{element}");
+    }
+}
+
+#[test]
 fn nothing_settled_divides_by_nothing() {
     assert_eq!(
         Cpu::of(&BTreeMap::new(), 0, 0),
