@@ -14,7 +14,8 @@ pub(crate) enum Exit {
     Failure = 1,
     /// The arguments, a file or the configuration are wrong; clap uses the same code.
     Usage = 2,
-    /// A run came to its end with another verdict than pass, or a simulation violated an invariant.
+    /// A run came to its end with another verdict than pass, a simulation violated an invariant, or a replay gave other
+    /// records.
     Verdict = 3,
     /// Another process holds the data directory.
     InUse = 4,
@@ -26,7 +27,7 @@ Exit codes:
   0  done as asked
   1  it could not be done
   2  wrong arguments, or a wrong file or configuration
-  3  a benchmark's verdict is not pass, or a simulation violated an invariant
+  3  a benchmark's verdict is not pass, a simulation violated an invariant, or a replay gave other records
   4  another process uses the data directory";
 
 /// Marks an error as the caller's: wrong input rather than a failed attempt.
@@ -39,6 +40,7 @@ impl Exit {
     pub(crate) fn of(error: &anyhow::Error) -> Self {
         let codes = error.chain().map(|cause| match cause.downcast_ref::<DataError>() {
             Some(DataError::Locked(_)) => Self::InUse,
+            Some(DataError::Foreign { .. }) => Self::Usage,
             _ if is_callers(cause) => Self::Usage,
             _ => Self::Failure,
         });

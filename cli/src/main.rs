@@ -7,12 +7,14 @@
 
 mod account;
 mod bench;
+mod completions;
 mod exit;
 mod genesis;
 mod keys;
 mod localnet;
 mod network;
 mod process;
+mod replay;
 mod settings;
 mod sim;
 mod status;
@@ -57,6 +59,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Simulate whole clusters from seeds, with faults, and check the protocol's invariants.
     Sim(sim::Arguments),
+    /// Execute the log of a stopped process' workers again and compare the records with the certified ones.
+    Replay(replay::Arguments),
     /// A cluster on this machine to try things on.
     #[command(subcommand)]
     Localnet(localnet::Command),
@@ -66,6 +70,8 @@ enum Command {
     Transfer(transfer::Arguments),
     /// Show where every machine of a network is.
     Status(status::Arguments),
+    /// Print the completions of a shell; each shell's documentation says where they go.
+    Completions(completions::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -79,10 +85,12 @@ fn main() -> ExitCode {
         Command::Config(command) => process::config(command),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Sim(arguments) => sim::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
         Command::Localnet(command) => localnet::run(command),
         Command::Account(arguments) => account::run(arguments),
         Command::Transfer(arguments) => transfer::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Completions(arguments) => completions::run(arguments),
     };
     match result {
         Ok(exit) => exit.into(),

@@ -1,6 +1,10 @@
 //! Which machine of a network a question goes to: a genesis, a topology, and one authority to ask.
 
-use std::{fs, net::SocketAddr, path::PathBuf};
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use fresnel_client::Client;
@@ -28,12 +32,16 @@ pub(crate) struct Network {
 
 impl Files {
     pub(crate) fn load(&self) -> anyhow::Result<Network> {
-        let bytes = fs::read(&self.genesis)
-            .map_err(|error| Wrong(format!("cannot read {}: {error}", self.genesis.display())))?;
-        let genesis = Genesis::from_bytes(&bytes).with_context(|| format!("{}", self.genesis.display()))?;
+        let genesis = genesis(&self.genesis)?;
         let topology = Topology::load(&self.topology, &genesis)?;
         Ok(Network { genesis, topology })
     }
+}
+
+/// The genesis in a file.
+pub(crate) fn genesis(path: &Path) -> anyhow::Result<Genesis> {
+    let bytes = fs::read(path).map_err(|error| Wrong(format!("cannot read {}: {error}", path.display())))?;
+    Genesis::from_bytes(&bytes).with_context(|| format!("{}", path.display()))
 }
 
 impl Network {

@@ -95,6 +95,19 @@ fn the_version_names_the_commit_and_wrong_arguments_are_told() {
     assert_fails(&fresnel(Path::new("."), &["frobnicate"]), 2, "frobnicate");
 }
 
+#[test]
+fn completions_of_each_shell_know_the_subcommands() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = fresnel(Path::new("."), &["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success(), "{shell}");
+        for word in ["replay", "cross-shard", "localnet"] {
+            assert!(script.contains(word), "{word} in the completions of {shell}");
+        }
+    }
+    assert_fails(&fresnel(Path::new("."), &["completions", "cmd"]), 2, "bash");
+}
+
 fn fresnel(folder: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_fresnel"))
         .args(arguments)

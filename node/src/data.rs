@@ -60,37 +60,49 @@ impl DataDirectory {
     pub(crate) fn open(path: &Path, identity: &Identity) -> Result<Self, DataError> {
         let io = |error| DataError::Io(path.to_owned(), error);
         make_folder(path).map_err(io)?;
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path.join("LOCK"))
-            .map_err(io)?;
+        let directory = Self::lock(path, OpenOptions::new().write(true).create(true).truncate(false))?;
+        match directory.identity() {
+            Ok(found) if found == *identity => {}
+            Ok(found) => return Err(directory.foreign(found, identity.clone())),
+            Err(DataError::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {
+                let text = toml::to_string(identity).expect("a hash and a number");
+                replace(&path.join(IDENTITY), text.as_bytes()).map_err(io)?;
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(directory)
+    }
+
+    /// Takes hold of a directory that a process of `chain` left behind, and changes nothing in it.
+    pub(crate) fn open_existing(path: &Path, chain: ChainId) -> Result<(Self, AuthorityIndex), DataError> {
+        let directory = Self::lock(path, OpenOptions::new().read(true))?;
+        let found = directory.identity()?;
+        let authority = found.authority;
+        if found.chain == chain {
+            Ok((directory, authority))
+        } else {
+            Err(directory.foreign(found, Identity { chain, authority }))
+        }
+    }
+
+    fn lock(path: &Path, how: &OpenOptions) -> Result<Self, DataError> {
+        let io = |error| DataError::Io(path.to_owned(), error);
+        let lock = how.open(path.join("LOCK")).map_err(io)?;
         lock.try_lock().map_err(|error| match error {
             TryLockError::WouldBlock => DataError::Locked(path.to_owned()),
             TryLockError::Error(error) => io(error),
         })?;
-        let file = path.join("identity.toml");
-        match fs::read_to_string(&file) {
-            Ok(text) => {
-                let found: Identity =
-                    toml::from_str(&text).map_err(|error| DataError::Malformed(path.to_owned(), error))?;
-                if found != *identity {
-                    let expected = Box::new(identity.clone());
-                    return Err(DataError::Foreign {
-                        path: path.to_owned(),
-                        found: Box::new(found),
-                        expected,
-                    });
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = toml::to_string(identity).expect("a hash and a number");
-                replace(&file, text.as_bytes()).map_err(io)?;
-            }
-            Err(error) => return Err(io(error)),
-        }
         Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    fn identity(&self) -> Result<Identity, DataError> {
+        let text = fs::read_to_string(self.path.join(IDENTITY))
+            .map_err(|error| DataError::Io(self.path.clone(), error))?;
+        toml::from_str(&text).map_err(|error| DataError::Malformed(self.path.clone(), error))
+    }
+
+    fn foreign(&self, found: Identity, expected: Identity) -> DataError {
+        DataError::Foreign { path: self.path.clone(), found: Box::new(found), expected: Box::new(expected) }
     }
 
     /// Where it is.
@@ -113,6 +125,9 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
     fs::rename(&new, file)?;
     file.parent().map_or(Ok(()), sync_folder)
 }
+
+/// Whose the directory is.
+const IDENTITY: &str = "identity.toml";
 
 #[cfg(test)]
 mod tests {

@@ -74,12 +74,7 @@ impl FileDisk {
 
 impl Disk for FileDisk {
     fn files(&self) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let name = entry?.file_name();
-            names.extend(name.to_str().filter(|name| *name != SPARE).map(str::to_owned));
-        }
-        Ok(names)
+        files(&self.folder)
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
@@ -131,6 +126,46 @@ impl Drop for FileDisk {
             let _ = spare.maker.join();
         }
     }
+}
+
+/// The files of a log that is only read: what opening it would mend is taken for mended, and the files stay as they are.
+#[derive(Debug)]
+pub(crate) struct UnalteredDisk(pub(crate) PathBuf);
+
+impl Disk for UnalteredDisk {
+    fn files(&self) -> io::Result<Vec<String>> {
+        files(&self.0)
+    }
+
+    fn create(&mut self, _: &str, _: u64) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        fs::read(self.0.join(name))
+    }
+
+    fn write(&mut self, _: &str, _: u64, _: &[u8]) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn sync(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn remove(&mut self, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The names of all files of a log.
+fn files(folder: &Path) -> io::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let name = entry?.file_name();
+        names.extend(name.to_str().filter(|name| *name != SPARE).map(str::to_owned));
+    }
+    Ok(names)
 }
 
 fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {

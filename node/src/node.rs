@@ -178,7 +178,7 @@ impl Opener<'_> {
     }
 }
 
-fn unrestored(role: Role, error: impl Error + Send + Sync + 'static) -> NodeError {
+pub(crate) fn unrestored(role: Role, error: impl Error + Send + Sync + 'static) -> NodeError {
     NodeError::Recovery(roles::name(role), Box::new(error))
 }
 

@@ -348,7 +348,7 @@ fn router(
 }
 
 /// The size of a log's files: a few seconds of full load, and room for the largest entry.
-const SEGMENT_BYTES: u64 = 32 << 20;
+pub(crate) const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// Threads for links and clients.
 const NET_THREADS: usize = 2;
