@@ -22,7 +22,7 @@ help:
 
 demo: build
 	$(FRESNEL) bench $(DEMO)
-	@echo 'Not yet: checkpoints (a restart replays the whole log), pruning of the log, JSON-RPC, metrics, parallel execution.'
+	@echo 'Not yet: checkpoints (a restart replays the whole log), pruning of the log, JSON-RPC, parallel execution.'
 
 test: format-check clippy deny doc-tests unit-tests bench-check
 	@echo 'make test: all passed'

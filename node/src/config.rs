@@ -29,6 +29,9 @@ pub struct Config {
     /// Which of them: `beacon`, `worker-N`.
     #[serde(with = "roles")]
     pub roles: Vec<Role>,
+    /// Host and port for the operator: `/livez`, `/readyz`, `/metrics`. Loopback only; by default there is none.
+    #[serde(default)]
+    pub admin_address: Option<String>,
     /// Threads that check what links and clients bring; by default one per core.
     #[serde(default)]
     pub verify_threads: Option<usize>,

@@ -5,14 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::{clock::Clock, limits::REPORTS_PER_SECOND_MAX};
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+    ($(#[doc = $help:literal] $name:ident),* $(,)?) => {
         /// Counts since the start of the process.
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
-            $($(#[$doc])* pub(crate) $name: AtomicU64,)*
+            $(#[doc = $help] pub(crate) $name: AtomicU64,)*
         }
 
         impl Counters {
+            /// Every name with what it counts.
+            pub(crate) const DESCRIPTIONS: &[(&str, &str)] = &[$((stringify!($name), $help),)*];
+
             /// Every name with its count.
             pub(crate) fn all(&self) -> Vec<(&'static str, u64)> {
                 vec![$((stringify!($name), self.$name.load(Relaxed)),)*]
@@ -32,11 +35,11 @@ counters! {
     log_syncs,
     /// Frames handed to links.
     link_frames_out,
-    /// Their bytes.
+    /// Bytes handed to links.
     link_bytes_out,
     /// Frames that came in over links.
     link_frames_in,
-    /// Their bytes.
+    /// Bytes that came in over links.
     link_bytes_in,
     /// Links that were established.
     links_established,

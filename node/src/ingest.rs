@@ -64,8 +64,8 @@ impl Clients {
         self.links.lock().expect("nobody panics with the lock held").clear();
     }
 
-    fn enter(&self) -> (Arc<ClientLink>, Waiting) {
-        count(&self.counters.clients);
+    /// A new client, which must leave.
+    pub(crate) fn enter(&self) -> (Arc<ClientLink>, Waiting) {
         let id = ClientId(self.next.fetch_add(1, Relaxed));
         let (outbound, waiting) = Outbound::new(CLIENT_FRAMES_MAX, CLIENT_BYTES_MAX);
         let link = Arc::new(ClientLink { id, outbound, closer: Closer::default() });
@@ -73,7 +73,8 @@ impl Clients {
         (link, waiting)
     }
 
-    fn leave(&self, client: ClientId) {
+    /// The client is gone.
+    pub(crate) fn leave(&self, client: ClientId) {
         self.links.lock().expect("nobody panics with the lock held").remove(&client);
     }
 }
@@ -132,6 +133,7 @@ impl Ingest {
         };
         timeout(HANDSHAKE_TIMEOUT, handshake).await??;
         let (reader, writer) = stream.into_split();
+        count(&self.router.counters.clients);
         let (link, mut waiting) = self.router.clients.enter();
         let (client, closer) = (link.id, link.closer.clone());
         let lane = self.lanes.lane(Plane::Bulk, client.0);

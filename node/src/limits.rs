@@ -75,6 +75,12 @@ pub(crate) const LINK_LIFE_MIN: Duration = Duration::from_secs(1);
 /// What the links get at shutdown to take what waits.
 pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// Connections to the operator's listener; further ones wait.
+pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 32;
+
+/// How long a machine may take to say where it is before it counts as silent.
+pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// Between two writes of the statistics.
 pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -24,6 +24,8 @@ pub struct Endpoints {
     pub peer: SocketAddr,
     /// For clients.
     pub client: SocketAddr,
+    /// For the operator, if configured.
+    pub admin: Option<SocketAddr>,
 }
 
 /// Why a process does not start, or stops.
@@ -63,6 +65,9 @@ pub enum NodeError {
     /// A listener cannot be opened.
     #[error("cannot listen on {0}")]
     Bind(String, #[source] io::Error),
+    /// The operator's listener would be reachable from elsewhere.
+    #[error("`admin_address` must be on loopback, not {0}: whoever reaches it is asked for nothing")]
+    AdminExposed(SocketAddr),
     /// The operating system gives no thread or no randomness.
     #[error("the operating system refuses what the process needs")]
     System(#[from] io::Error),
@@ -102,6 +107,7 @@ impl Node {
             authority: config.authority,
             roles: config.roles.clone(),
             data: config.data.clone(),
+            admin_address: config.admin_address.clone(),
             verify_threads: config.verify_threads,
         };
         Running::start(&setup, |role, log, now| opener.open(role, log, now)).map(Self)

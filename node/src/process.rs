@@ -26,6 +26,7 @@ use tokio::{
 
 use crate::{
     Endpoints, NodeError, Process, Topology,
+    admin::Admin,
     clock::Clock,
     counters::{Counters, Reports},
     data::{DataDirectory, Identity},
@@ -52,6 +53,7 @@ pub(crate) struct Setup {
     pub(crate) authority: AuthorityIndex,
     pub(crate) roles: Vec<Role>,
     pub(crate) data: PathBuf,
+    pub(crate) admin_address: Option<String>,
     pub(crate) verify_threads: Option<usize>,
 }
 
@@ -101,6 +103,12 @@ impl Running {
             |address: &str| bind(address).map_err(|error| NodeError::Bind(address.to_owned(), error));
         let (peer_listener, peer) = listen(&process.peer_address)?;
         let (client_listener, client) = listen(&process.client_address)?;
+        let admin = setup.admin_address.as_deref().map(listen).transpose()?;
+        if let Some((_, address)) = &admin
+            && !address.ip().is_loopback()
+        {
+            return Err(NodeError::AdminExposed(*address));
+        }
 
         let counters = Arc::new(Counters::default());
         let peers: Vec<Arc<Peer>> =
@@ -116,11 +124,15 @@ impl Running {
             Ok(())
         })?;
         let (stop_stats, stats_stopped) = crossbeam_channel::bounded(0);
-        let stats =
-            stats::start(data.path().join("stats.json"), ledger, Arc::clone(&counters), stats_stopped)?;
+        let stats = stats::start(
+            data.path().join("stats.json"),
+            Arc::clone(&ledger),
+            Arc::clone(&counters),
+            stats_stopped,
+        )?;
         let (stopping, stopped) = Stopping::new();
         let mut running = Self {
-            endpoints: Endpoints { peer, client },
+            endpoints: Endpoints { peer, client, admin: admin.as_ref().map(|(_, address)| *address) },
             runtime: None,
             stopping,
             lanes: Arc::new(lanes),
@@ -152,6 +164,16 @@ impl Running {
             stopping: stopped.clone(),
         };
         Arc::new(links).start(peer_listener);
+        if let Some((listener, _)) = admin {
+            let admin = Admin::new(Arc::clone(&running.router), ledger, verifier()?);
+            let served = admin.serve(listener, stopped.clone());
+            let reports = Arc::clone(&reports);
+            tokio::spawn(async move {
+                if let Err(error) = served.await {
+                    reports.gave_up("admin listener", &error);
+                }
+            });
+        }
         let ingest = Ingest {
             chain: setup.rules.chain,
             authority: setup.authority,

@@ -26,7 +26,7 @@ pub struct Stats {
 
 impl Stats {
     /// Of this process, now.
-    fn take(ledger: &Ledger, counters: &Counters) -> io::Result<Self> {
+    pub(crate) fn take(ledger: &Ledger, counters: &Counters) -> io::Result<Self> {
         let mut tasks = BTreeMap::new();
         for task in fs::read_dir("/proc/self/task")? {
             // A thread may end between the listing and the reading.
@@ -38,7 +38,7 @@ impl Stats {
             *threads.entry(name).or_default() += micros;
         }
         let counters = counters.all().into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
-        Ok(Self { rss_bytes_max: rss_bytes_max()?, threads, counters })
+        Ok(Self { rss_bytes_max: memory_bytes("VmHWM:")?, threads, counters })
     }
 }
 
@@ -92,9 +92,14 @@ pub(crate) fn start(
     })
 }
 
-fn rss_bytes_max() -> io::Result<u64> {
+/// The memory that the process holds now.
+pub(crate) fn rss_bytes() -> io::Result<u64> {
+    memory_bytes("VmRSS:")
+}
+
+fn memory_bytes(field: &str) -> io::Result<u64> {
     let status = fs::read_to_string("/proc/self/status")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(field));
     let kilobytes = line.and_then(|line| line.trim().trim_end_matches("kB").trim_end().parse::<u64>().ok());
     Ok(kilobytes.unwrap_or(0) * 1024)
 }

@@ -152,6 +152,15 @@ impl Outbound {
     }
 }
 
+impl Waiting {
+    /// The next frame, for a client that is no connection; none once nobody can add to it.
+    pub(crate) async fn next(&mut self) -> Option<Frame> {
+        let frame = self.frames.recv().await?;
+        self.bytes.fetch_sub(frame.len(), Relaxed);
+        Some(frame)
+    }
+}
+
 /// Serves an established connection until it breaks, is closed, or the process stops: then nothing more is read, and
 /// what waits is written until nobody can add to it. `read` takes what comes in and ends only with an error.
 pub(crate) async fn pump(

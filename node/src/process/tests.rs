@@ -29,6 +29,7 @@ use crate::{
     tls::server_name,
 };
 
+mod admin;
 mod clients;
 mod peers;
 
@@ -162,6 +163,7 @@ impl Cluster {
             authority: process.authority,
             roles: process.roles.clone(),
             data: self.data(position),
+            admin_address: None,
             verify_threads: Some(1),
         };
         Running::start(&setup, |role, log, _| {
@@ -282,6 +284,7 @@ fn a_machine_that_panics_stops_the_process_with_its_name() {
         authority: process.authority,
         roles: process.roles.clone(),
         data: cluster.data(0),
+        admin_address: None,
         verify_threads: None,
     };
     let mut running = Running::start(&setup, |_, _, _| Ok(Box::new(Bomb))).expect("a free process");

@@ -1,0 +1,326 @@
+//! The listener for the operator: is the process up, can it be used, and what does it count. Loopback only, since it
+//! knows no rights: whoever may log in on the machine may look.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router as Routes,
+    extract::State,
+    http::{StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+    routing::get,
+    serve::Listener,
+};
+use fresnel_crypto::Verifier;
+use fresnel_types::{
+    BlockIndex, ClientId, Input, Message, Party,
+    frame::{HEADER_BYTES, Header},
+    status::{Answer, BeaconStatus, Query, WorkerStatus},
+};
+use metrics::{counter, describe_counter, describe_gauge, gauge};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use serde::Serialize;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpListener, TcpStream},
+    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
+
+use crate::{
+    Stats,
+    counters::Counters,
+    ingest::Clients,
+    limits::{ADMIN_CONNECTIONS_MAX, STATUS_TIMEOUT},
+    roles,
+    router::Router,
+    stats::{Ledger, rss_bytes},
+    stream::{Stopping, Waiting},
+};
+
+/// What the operator can see.
+pub(crate) struct Admin {
+    router: Arc<Router>,
+    ledger: Arc<Ledger>,
+    /// Also serialises the questions to the machines, so that impatient callers cannot pile them up.
+    verifier: Mutex<Verifier>,
+}
+
+impl Admin {
+    pub(crate) fn new(router: Arc<Router>, ledger: Arc<Ledger>, verifier: Verifier) -> Self {
+        Self { router, ledger, verifier: Mutex::new(verifier) }
+    }
+
+    /// Answers until the process stops.
+    pub(crate) async fn serve(self, listener: TcpListener, mut stopping: Stopping) -> io::Result<()> {
+        let routes = Routes::new()
+            .route("/livez", get(async || "up\n"))
+            .route("/readyz", get(readiness))
+            .route("/metrics", get(exposition))
+            .with_state(Arc::new(self));
+        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
+        axum::serve(Bounded { listener, places }, routes)
+            .with_graceful_shutdown(async move { stopping.asked().await })
+            .await
+    }
+
+    /// Where every machine of this process is, as far as it says so in time.
+    async fn positions(&self) -> BTreeMap<Party, Option<Position>> {
+        let mut verifier = self.verifier.lock().await;
+        let mut visit = Visit::new(&self.router.clients);
+        let parties: Vec<Party> = self.router.local.keys().copied().collect();
+        let mut positions: BTreeMap<Party, Option<Position>> =
+            parties.iter().map(|party| (*party, None)).collect();
+        let mut open = 0;
+        for (request, inbox) in (0..).zip(self.router.local.values()) {
+            let query = Message::Query { request, query: Query::Status };
+            let message = self
+                .router
+                .rules
+                .verify_one(&mut verifier, query)
+                .expect("a question is well-formed whatever it asks");
+            let from = Party::Client(visit.client);
+            // A machine whose inbox is full is as good as silent.
+            open += usize::from(inbox.offer(Input::Message { from, message }).is_ok());
+        }
+        let hear = async {
+            while open > 0 {
+                let Some((request, answer)) = visit.hear().await else { return };
+                if let Some(party) = usize::try_from(request).ok().and_then(|index| parties.get(index)) {
+                    positions.insert(*party, Position::of(answer));
+                }
+                open -= 1;
+            }
+        };
+        // Who has not answered by then is silent.
+        let _ = timeout(STATUS_TIMEOUT, hear).await;
+        positions
+    }
+}
+
+/// Where a machine is.
+#[derive(Debug)]
+enum Position {
+    Beacon(BeaconStatus),
+    Worker(WorkerStatus),
+}
+
+impl Position {
+    fn of(answer: Answer) -> Option<Self> {
+        match answer {
+            Answer::Beacon(status) => Some(Self::Beacon(status)),
+            Answer::Worker(status) => Some(Self::Worker(status)),
+            _ => None,
+        }
+    }
+}
+
+/// The place of a client that is no connection, given up when dropped: a caller may leave while machines are asked.
+struct Visit<'a> {
+    clients: &'a Clients,
+    client: ClientId,
+    waiting: Waiting,
+}
+
+impl<'a> Visit<'a> {
+    fn new(clients: &'a Clients) -> Self {
+        let (link, waiting) = clients.enter();
+        Self { clients, client: link.id, waiting }
+    }
+
+    /// The next answer; none when the process stops.
+    async fn hear(&mut self) -> Option<(u64, Answer)> {
+        loop {
+            let frame = self.waiting.next().await?;
+            let (header, body) = frame.split_first_chunk::<HEADER_BYTES>()?;
+            let message = Header::parse(header).and_then(|header| header.message(body)).ok()?;
+            if let Message::Answer { request, answer } = message {
+                return Some((request, answer));
+            }
+        }
+    }
+}
+
+impl Drop for Visit<'_> {
+    fn drop(&mut self) {
+        self.clients.leave(self.client);
+    }
+}
+
+/// The body of `/readyz`.
+#[derive(Debug, Serialize)]
+struct Readiness {
+    ready: bool,
+    reasons: Vec<Unready>,
+}
+
+/// Why a process is not ready.
+#[derive(Debug, Serialize)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+enum Unready {
+    /// The machine did not say in time where it is.
+    Silent { machine: String },
+    /// The worker's own record differs from the certified one.
+    Diverged { machine: String, block: BlockIndex },
+}
+
+async fn readiness(State(admin): State<Arc<Admin>>) -> Response {
+    let mut reasons = Vec::new();
+    for (party, position) in admin.positions().await {
+        let machine = roles::name(roles::of(party));
+        match position {
+            None => reasons.push(Unready::Silent { machine }),
+            Some(Position::Worker(WorkerStatus { diverged: Some(block), .. })) => {
+                reasons.push(Unready::Diverged { machine, block });
+            }
+            Some(_) => {}
+        }
+    }
+    let ready = reasons.is_empty();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let body = serde_json::to_string(&Readiness { ready, reasons }).expect("strings and numbers");
+    (code, [(CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
+    let positions = admin.positions().await;
+    let read = || Ok::<_, io::Error>((Stats::take(&admin.ledger, &admin.router.counters)?, rss_bytes()?));
+    match read() {
+        Ok((stats, rss)) => {
+            let body = render(&stats, rss, &positions);
+            ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
+        }
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
+    }
+}
+
+/// Everything as Prometheus reads it. Each call has a recorder of its own: nothing is counted twice, a machine that
+/// fell silent leaves no stale values, and processes that share an operating system process do not meet.
+fn render(stats: &Stats, rss: u64, positions: &BTreeMap<Party, Option<Position>>) -> String {
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let handle = recorder.handle();
+    metrics::with_local_recorder(&recorder, || {
+        describe();
+        gauge!("fresnel_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+        gauge!("fresnel_memory_resident_bytes").set(rss as f64);
+        gauge!("fresnel_memory_resident_max_bytes").set(stats.rss_bytes_max as f64);
+        for (thread, micros) in &stats.threads {
+            gauge!("fresnel_thread_cpu_seconds", "thread" => thread.clone()).set(*micros as f64 / 1e6);
+        }
+        for (name, count) in &stats.counters {
+            counter!(format!("fresnel_{name}_total")).absolute(*count);
+        }
+        for (party, position) in positions {
+            record(&roles::name(roles::of(*party)), position.as_ref());
+        }
+    });
+    handle.render()
+}
+
+fn describe() {
+    for (name, help) in Counters::DESCRIPTIONS {
+        describe_counter!(format!("fresnel_{name}_total"), help.trim());
+    }
+    for (name, help) in [
+        ("build_info", "Always 1; says which version runs."),
+        ("memory_resident_bytes", "Memory that the process holds."),
+        ("memory_resident_max_bytes", "The most memory that the process ever held."),
+        ("thread_cpu_seconds", "CPU time of the threads of each name since the start."),
+        ("machine_answers", "Whether the machine said in time where it is."),
+        ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
+        ("beacon_round", "The round of the beacon's last vertex."),
+        ("beacon_floor_round", "The floor after the beacon's last commit."),
+        ("worker_executed_block", "The last block that the worker executed."),
+        ("worker_certified_block", "The block of the last record that the worker knows certified."),
+        ("worker_pending_transactions", "Transactions admitted here and not final."),
+        ("worker_in_flight_receipts", "Receipts emitted whose end the shard has not seen."),
+        ("worker_diverged", "Whether the worker's own record differs from the certified one."),
+    ] {
+        describe_gauge!(format!("fresnel_{name}"), help);
+    }
+}
+
+fn record(machine: &str, position: Option<&Position>) {
+    let set = |name: &str, value: u64| {
+        gauge!(format!("fresnel_{name}"), "machine" => machine.to_owned()).set(value as f64);
+    };
+    set("machine_answers", u64::from(position.is_some()));
+    match position {
+        Some(Position::Beacon(status)) => {
+            set("machine_commit", status.commit.0);
+            set("beacon_round", status.round.0);
+            set("beacon_floor_round", status.floor.0);
+        }
+        Some(Position::Worker(status)) => {
+            set("machine_commit", status.commit.0);
+            set("worker_executed_block", status.executed.0);
+            set("worker_certified_block", status.certified.block.0);
+            set("worker_pending_transactions", status.pending);
+            set("worker_in_flight_receipts", status.in_flight);
+            set("worker_diverged", u64::from(status.diverged.is_some()));
+        }
+        None => {}
+    }
+}
+
+/// A listener that has room for so many connections and lets others wait.
+struct Bounded {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Listener for Bounded {
+    type Io = Placed;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Placed, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it");
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        (Placed { stream, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection with its place.
+struct Placed {
+    stream: TcpStream,
+    _place: OwnedSemaphorePermit,
+}
+
+impl AsyncRead for Placed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Placed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
