@@ -57,7 +57,12 @@ fn is_callers(cause: &(dyn Error + 'static)) -> bool {
         || cause.is::<KeyError>()
         || matches!(
             cause.downcast_ref::<NodeError>(),
-            Some(NodeError::Unreadable(..) | NodeError::NoConsensusKey | NodeError::WrongKey { .. })
+            Some(
+                NodeError::Unreadable(..)
+                    | NodeError::NoConsensusKey
+                    | NodeError::WrongKey { .. }
+                    | NodeError::AdminExposed(..)
+            )
         )
 }
 
