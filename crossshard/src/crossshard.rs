@@ -290,11 +290,6 @@ impl CrossShard {
         (receipts, next_source)
     }
 
-    /// The bundle of a record of `source` that is known to be certified, as long as it is kept.
-    pub fn record(&self, source: ShardId, block: BlockIndex) -> Option<&Bundle> {
-        self.inboxes[source.index()].verified_at(block)
-    }
-
     /// The bundles of `source` after a block whose records are known to be certified, ascending, as long as they are
     /// kept: what `source` consumed and bounced.
     pub fn verified(&self, source: ShardId, after: BlockIndex) -> impl Iterator<Item = &Bundle> {
@@ -304,11 +299,6 @@ impl CrossShard {
     /// Whether receipts are here that no block has consumed yet: a reason for the order to go on.
     pub fn has_undelivered(&self, pairs: &dyn Fn(ShardId) -> PairLeaf) -> bool {
         self.others().any(|source| self.inboxes[source.index()].has_undelivered(pairs(source).own.cursor()))
-    }
-
-    /// The newest bundle of `source` whose record is known to be certified.
-    pub fn newest(&self, source: ShardId) -> Option<&Bundle> {
-        self.inboxes[source.index()].newest_verified()
     }
 
     /// A link was established (again): what the sibling emitted meanwhile is asked for.

@@ -334,16 +334,6 @@ impl Inbox {
         self.entries.range(start.min(end)..end).map(|entry| &entry.bundle)
     }
 
-    /// The verified bundle of a block.
-    pub(crate) fn verified_at(&self, block: BlockIndex) -> Option<&Bundle> {
-        let place = self.entries.partition_point(|entry| entry.bundle.record.block < block);
-        let verified = self.first + (place as u64) < self.verified;
-        self.entries
-            .get(place)
-            .map(|entry| &entry.bundle)
-            .filter(|bundle| verified && bundle.record.block == block)
-    }
-
     /// The newest verified bundle.
     pub(crate) fn newest_verified(&self) -> Option<&Bundle> {
         let place = (self.verified - self.first).checked_sub(1)?;

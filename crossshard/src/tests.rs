@@ -206,7 +206,7 @@ fn a_siblings_bundles_are_held_at_once_and_delivered_as_far_as_usable() {
     }
     assert_eq!(scene.held(), vec![0, 7]);
     assert_eq!(scene.persisted(), bundles.clone().map(|bundle| bundle.record.digest()));
-    assert_eq!(scene.cross.record(ShardId(1), BlockIndex(2)), None, "not certified yet");
+    assert_eq!(scene.cross.verified(ShardId(1), BlockIndex(0)).next(), None, "not certified yet");
     let all = certified(&[None, Some(&bundles[2])]);
     let nothing = scene.deliver(&close(8, all.clone(), &[0, 0]), &[0, 0], 0);
     assert_eq!(sequences(&nothing), vec![]);
@@ -222,8 +222,8 @@ fn a_siblings_bundles_are_held_at_once_and_delivered_as_far_as_usable() {
     assert_eq!(sequences(&rest), vec![(1, 1), (1, 2), (1, 3), (1, 4)]);
     let done = scene.deliver(&close(11, all, &[0, 7]), &[0, 5], 0);
     assert_eq!(sequences(&done), vec![]);
-    assert_eq!(scene.cross.newest(ShardId(1)), Some(&bundles[2]));
-    assert_eq!(scene.cross.record(ShardId(1), BlockIndex(2)), Some(&bundles[0]));
+    assert_eq!(scene.cross.verified(ShardId(1), BlockIndex(0)).last(), Some(&bundles[2]));
+    assert_eq!(scene.cross.verified(ShardId(1), BlockIndex(0)).next(), Some(&bundles[0]));
     assert_eq!(scene.cross.deadline(), None);
 }
 
@@ -277,7 +277,7 @@ fn a_sibling_that_diverged_is_overruled_by_the_log() {
     assert_eq!(scene.persisted(), expected, "durable once certified");
     scene.bundle(sibling(1), &wrong.next(5, 0, 0));
     scene.bundle(sibling(1), &true_ones[1]);
-    assert_eq!(scene.cross.newest(ShardId(1)), Some(&true_ones[0]));
+    assert_eq!(scene.cross.verified(ShardId(1), BlockIndex(0)).last(), Some(&true_ones[0]));
     let close = close(5, certified(&[None, Some(&true_ones[0])]), &[0, 3]);
     let Delivery::Ready { receipts, .. } = scene.deliver(&close, &[0, 0], 0) else {
         panic!("it is complete")
