@@ -18,6 +18,7 @@ pub(crate) struct Chain {
     certified: Certified,
     /// What the order certified of blocks not executed here yet.
     ahead: BTreeMap<BlockIndex, RecordDigest>,
+    confirmed: BlockIndex,
     diverged: Option<BlockIndex>,
 }
 
@@ -29,6 +30,7 @@ impl Chain {
             records: VecDeque::new(),
             certified: Certified::default(),
             ahead: BTreeMap::new(),
+            confirmed: BlockIndex(0),
             diverged: None,
         }
     }
@@ -60,10 +62,10 @@ impl Chain {
         }
     }
 
-    /// The order certified a record of this shard; whether that is news. `executed` is the last block executed here.
-    pub(crate) fn certify(&mut self, certified: Certified, executed: BlockIndex) -> bool {
+    /// The order certified a record of this shard. `executed` is the last block executed here.
+    pub(crate) fn certify(&mut self, certified: Certified, executed: BlockIndex) {
         if certified.block <= self.certified.block {
-            return false;
+            return;
         }
         self.certified = certified;
         if certified.block > executed {
@@ -79,7 +81,12 @@ impl Chain {
                 }
             }
         }
-        true
+    }
+
+    /// The highest block whose own record is the certified one; all own records before it follow. What is beyond may
+    /// be certified with another content than was computed here, and is not final to anybody who asks here.
+    pub(crate) fn confirmed(&self) -> BlockIndex {
+        self.confirmed
     }
 
     /// The first block at which the own record differs from the certified one, if there is one.
@@ -108,7 +115,9 @@ impl Chain {
     }
 
     fn compare(&mut self, block: BlockIndex, own: RecordDigest, certified: RecordDigest) {
-        if own != certified {
+        if own == certified {
+            self.confirmed = self.confirmed.max(block);
+        } else {
             self.diverged.get_or_insert(block);
         }
     }
@@ -147,8 +156,13 @@ mod tests {
         let mut chain = Chain::new(ShardId(0));
         let digests: Vec<_> = [1, 3, 4].map(|block| chain.append(record(&chain, block)).record).to_vec();
         assert_eq!(chain.outstanding().len(), 3);
-        assert!(chain.certify(certified(3, digests[1]), BlockIndex(4)));
-        assert!(!chain.certify(certified(1, digests[0]), BlockIndex(4)), "behind");
+        chain.certify(certified(3, digests[1]), BlockIndex(4));
+        chain.certify(certified(1, digests[0]), BlockIndex(4));
+        assert_eq!(
+            (chain.certified().block, chain.confirmed()),
+            (BlockIndex(3), BlockIndex(3)),
+            "never falls"
+        );
         assert_eq!(chain.outstanding().iter().map(|a| a.block.0).collect::<Vec<_>>(), vec![4]);
         assert_eq!(chain.records(BlockIndex(2), 9).len(), 2);
         assert_eq!(chain.diverged(), None);
@@ -165,8 +179,11 @@ mod tests {
         let mut early = Chain::new(ShardId(0));
         early.certify(certified(2, foreign), BlockIndex(0));
         assert_eq!(early.diverged(), None);
+        early.append(record(&early, 1));
+        assert_eq!(early.confirmed(), BlockIndex(0), "an earlier record may differ as well");
         early.append(record(&early, 2));
         assert_eq!(early.diverged(), Some(BlockIndex(2)));
+        assert_eq!(early.confirmed(), BlockIndex(0));
 
         let mut absent = Chain::new(ShardId(0));
         absent.certify(certified(2, foreign), BlockIndex(0));

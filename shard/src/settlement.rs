@@ -123,7 +123,7 @@ impl Settlement {
         self.forget_oldest();
     }
 
-    /// Own records up to `block` are certified.
+    /// Own records up to `block` are the certified ones.
     pub(crate) fn certified(&mut self, block: BlockIndex) {
         while self.executed.front().is_some_and(|(executed, _)| *executed <= block) {
             for transaction in self.executed.pop_front().map(|(_, executed)| executed).unwrap_or_default() {

@@ -7,11 +7,9 @@ use fresnel_executor::{BlockInput, BlockOutput, Executor};
 use fresnel_mempool::{Batching, Mempool};
 use fresnel_state::Tree;
 use fresnel_types::{
-    AuthorityIndex, Batch, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input, LogEntry, Machine,
-    Message, Order, OrderEvent, OrderedBatch, Party, Receipt, Record, RejectionCode, ShardId,
-    SignedTransaction, Timestamp, Verified, codec,
-    commit::Certified,
-    decode,
+    Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input,
+    LogEntry, Machine, Message, Order, OrderEvent, OrderedBatch, Party, Receipt, ReceiptKind, Record,
+    RejectionCode, ShardId, SignedTransaction, Timestamp, Verified, codec, decode,
     message::Offer,
     receipt::outbox_root,
     status::{Answer, Query, WorkerStatus},
@@ -74,14 +72,12 @@ pub struct Worker {
     commit_time: Timestamp,
     /// The last block executed or passed.
     executed: BlockIndex,
-    /// What the order has certified, per shard.
-    certified: Vec<Certified>,
     /// Per other shard: the last block whose certified bundle settlement has seen.
     settled: Vec<BlockIndex>,
     /// What the own beacon was told last, but for batches and attestations, which only add up.
     offered: Offer,
     /// Attestations since the last offer.
-    attestations: Vec<fresnel_types::Attestation>,
+    attestations: Vec<Attestation>,
 }
 
 impl Worker {
@@ -109,7 +105,6 @@ impl Worker {
             asked: CommitIndex(0),
             commit_time: Timestamp(0),
             executed: BlockIndex(0),
-            certified: vec![Certified::default(); rules.shards.count()],
             settled: vec![BlockIndex(0); rules.shards.count()],
             offered: Offer { shard, ..Offer::default() },
             attestations: Vec::new(),
@@ -224,12 +219,9 @@ impl Worker {
             }
         }
         self.mempool.order(now, order, effects);
-        self.certified.clone_from(&order.certified);
         self.crossshard.certified(now, &order.certified, effects);
-        let own = order.certified[self.shard.index()];
-        if self.chain.certify(own, self.executed) {
-            self.settlement.certified(own.block);
-        }
+        self.chain.certify(order.certified[self.shard.index()], self.executed);
+        self.settlement.certified(self.chain.confirmed());
     }
 
     /// Executes every closed block whose batches and receipts are here.
@@ -330,13 +322,11 @@ impl Worker {
         };
         self.attestations.push(self.chain.append(record.clone()));
         let returned = receipts.iter().filter_map(|(_, receipt)| match receipt.kind {
-            fresnel_types::ReceiptKind::Bounce { .. } => Some(receipt.transaction),
-            fresnel_types::ReceiptKind::Request { .. } => None,
+            ReceiptKind::Bounce { .. } => Some(receipt.transaction),
+            ReceiptKind::Request { .. } => None,
         });
         self.settlement.executed(block.close.block, &output.outcomes, &output.outbox, returned);
-        if self.chain.certified().block >= block.close.block {
-            self.settlement.certified(self.chain.certified().block);
-        }
+        self.settlement.certified(self.chain.confirmed());
         self.crossshard.emit(&record, output.outbox, effects);
         block.batches.iter().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
     }
@@ -424,7 +414,7 @@ impl Worker {
     }
 
     /// Tells the own beacon what is new, if anything is.
-    fn offer(&mut self, batches: Vec<fresnel_types::BatchRef>, again: bool, effects: &mut Vec<Effect>) {
+    fn offer(&mut self, batches: Vec<BatchRef>, again: bool, effects: &mut Vec<Effect>) {
         let attestations = std::mem::take(&mut self.attestations);
         let held = self.crossshard.held();
         let pending = self.mempool.pending() > 0
