@@ -9,25 +9,19 @@ use std::{
 };
 
 use anyhow::Context;
-use fresnel_loadgen::{BenchOptions, Fault, Layout, Stage, Verdict};
+use fresnel_loadgen::{BenchOptions, Fault, Stage, Verdict};
 
 use crate::{
     exit::{Exit, Wrong},
+    shape::Shape,
     values,
 };
 
 /// What `fresnel bench` takes.
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// How many authorities, each of stake 1.
-    #[arg(long, default_value_t = 4)]
-    authorities: u16,
-    /// How many shards: a power of two.
-    #[arg(long, default_value_t = 2)]
-    shards: u16,
-    /// Processes: `node` is one per authority, `split` one per beacon and per worker.
-    #[arg(long, default_value_t = Layout::Node)]
-    layout: Layout,
+    #[command(flatten)]
+    shape: Shape,
     /// Transactions per second, sent whether or not the cluster keeps up.
     #[arg(long, default_value_t = 10_000)]
     rate: u64,
@@ -64,9 +58,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let options = BenchOptions {
         binary: std::env::current_exe().context("this program does not know where it is")?,
         out: arguments.out.clone(),
-        authorities: arguments.authorities,
-        shards: arguments.shards,
-        layout: arguments.layout,
+        authorities: arguments.shape.authorities,
+        shards: arguments.shape.shards,
+        layout: arguments.shape.layout,
         rate: arguments.rate,
         duration: arguments.duration,
         seed: arguments.seed,

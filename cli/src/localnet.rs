@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context;
-use fresnel_loadgen::{Cluster, ClusterOptions, Layout, cluster::stop_detached};
+use fresnel_loadgen::{Cluster, ClusterOptions, cluster::stop_detached};
 use fresnel_node::{keys, roles};
 use fresnel_types::{Amount, Parameters, PublicKey, Shards, genesis::Allocation};
 use serde_json::json;
@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::{
     exit::{Exit, Wrong},
     network::block_on,
+    shape::Shape,
 };
 
 /// What `fresnel localnet` takes.
@@ -31,15 +32,8 @@ pub(crate) struct Up {
     /// Where its files go.
     #[arg(long, value_name = "DIR", default_value = FOLDER)]
     dir: PathBuf,
-    /// How many authorities, each of stake 1.
-    #[arg(long, default_value_t = 4)]
-    authorities: u16,
-    /// How many shards: a power of two.
-    #[arg(long, default_value_t = 2)]
-    shards: u16,
-    /// Processes: `node` is one per authority, `split` one per beacon and per worker.
-    #[arg(long, default_value_t = Layout::Node)]
-    layout: Layout,
+    #[command(flatten)]
+    shape: Shape,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -59,7 +53,7 @@ pub(crate) fn run(command: &Command) -> anyhow::Result<Exit> {
 #[expect(clippy::disallowed_methods, reason = "tells people how long it took")]
 fn up(arguments: &Up) -> anyhow::Result<Exit> {
     let started = Instant::now();
-    let shards = Shards::new(arguments.shards).map_err(Wrong)?;
+    let shards = Shards::new(arguments.shape.shards).map_err(Wrong)?;
     std::fs::create_dir_all(&arguments.dir)
         .with_context(|| format!("cannot make {}", arguments.dir.display()))?;
     let folder = arguments.dir.canonicalize().context("the folder was just made")?;
@@ -69,9 +63,9 @@ fn up(arguments: &Up) -> anyhow::Result<Exit> {
         binary: std::env::current_exe().context("this program does not know where it is")?,
         folder: folder.clone(),
         name: "localnet".to_owned(),
-        authorities: arguments.authorities,
+        authorities: arguments.shape.authorities,
         shards,
-        layout: arguments.layout,
+        layout: arguments.shape.layout,
         parameters: Parameters::default(),
         accounts: vec![Allocation { address, amount: FUNDS }],
     };

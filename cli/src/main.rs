@@ -16,6 +16,7 @@ mod network;
 mod process;
 mod replay;
 mod settings;
+mod shape;
 mod sim;
 mod status;
 mod transfer;
