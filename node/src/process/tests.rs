@@ -154,9 +154,9 @@ impl Cluster {
         Self { genesis, topology, keys, folder, heard: Heard::default() }
     }
 
-    fn start(&self, position: usize) -> Result<Running, NodeError> {
+    fn setup(&self, position: usize) -> Setup {
         let process = &self.topology.processes[position];
-        let setup = Setup {
+        Setup {
             rules: Arc::new(Rules::of(&self.genesis)),
             topology: self.topology.clone(),
             network_key: self.keys[position].clone(),
@@ -165,8 +165,12 @@ impl Cluster {
             data: self.data(position),
             admin_address: None,
             verify_threads: Some(1),
-        };
-        Running::start(&setup, |role, log, _| {
+        }
+    }
+
+    fn start(&self, position: usize) -> Result<Running, NodeError> {
+        let process = &self.topology.processes[position];
+        Running::start(&self.setup(position), |role, log, _| {
             assert!(log.is_empty(), "toys keep nothing");
             let own = roles::party(process.authority, role).expect("a machine");
             Ok(Box::new(Toy { own, heard: Arc::clone(&self.heard) }))
@@ -276,17 +280,7 @@ fn a_machine_that_panics_stops_the_process_with_its_name() {
         }
     }
     let cluster = Cluster::new(1, &[&[&["beacon", "worker-0"]]]);
-    let process = &cluster.topology.processes[0];
-    let setup = Setup {
-        rules: Arc::new(Rules::of(&cluster.genesis)),
-        topology: cluster.topology.clone(),
-        network_key: cluster.keys[0].clone(),
-        authority: process.authority,
-        roles: process.roles.clone(),
-        data: cluster.data(0),
-        admin_address: None,
-        verify_threads: None,
-    };
+    let setup = Setup { verify_threads: None, ..cluster.setup(0) };
     let mut running = Running::start(&setup, |_, _, _| Ok(Box::new(Bomb))).expect("a free process");
     running.runtime().block_on(running.failed());
     let error = running.stop().expect_err("a machine panicked");

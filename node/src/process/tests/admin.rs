@@ -55,16 +55,7 @@ impl Machine for Reporter {
 
 fn start(cluster: &Cluster, address: &str, mood: &Arc<Mutex<Mood>>) -> Result<Running, NodeError> {
     let process = &cluster.topology.processes[0];
-    let setup = Setup {
-        rules: Arc::new(Rules::of(&cluster.genesis)),
-        topology: cluster.topology.clone(),
-        network_key: cluster.keys[0].clone(),
-        authority: process.authority,
-        roles: process.roles.clone(),
-        data: cluster.data(0),
-        admin_address: Some(address.to_owned()),
-        verify_threads: Some(1),
-    };
+    let setup = Setup { admin_address: Some(address.to_owned()), ..cluster.setup(0) };
     Running::start(&setup, |role, _, _| {
         let own = roles::party(process.authority, role).expect("a machine");
         Ok(Box::new(Reporter { own, mood: Arc::clone(mood) }))
