@@ -283,8 +283,7 @@ impl Worker {
     }
 
     /// The transactions of the block's batches, whoever named them: an id takes effect once, so if another's naming
-    /// made a batch void, that would cost its author the batch and its clients their transactions. A batch of another
-    /// shard counts for nothing.
+    /// made a batch void, that would cost its author the batch and its clients their transactions.
     fn transactions(&self, block: &Block) -> Vec<Vec<SignedTransaction>> {
         block
             .batches
@@ -292,7 +291,8 @@ impl Worker {
             .map(|ordered| {
                 let bytes = self.mempool.batch(&ordered.batch.id).expect("looked for before");
                 let batch: Batch = decode(bytes).expect("the mempool keeps only batches that were verified");
-                if batch.shard == self.shard { batch.transactions } else { vec![] }
+                assert_eq!(batch.shard, self.shard, "the mempool takes only batches of its own shard");
+                batch.transactions
             })
             .collect()
     }
