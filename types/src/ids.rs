@@ -20,6 +20,7 @@ macro_rules! number {
         }
     };
 }
+pub(crate) use number;
 
 number! {
     /// Position of an authority in the committee, from 0.

@@ -9,6 +9,7 @@
 
 pub mod authorities;
 pub mod batch;
+pub mod checkpoint;
 pub mod codec;
 pub mod commit;
 pub mod committee;
@@ -34,6 +35,7 @@ pub mod write_set;
 
 pub use authorities::AuthoritySet;
 pub use batch::{Batch, BatchRef};
+pub use checkpoint::Checkpoint;
 pub use codec::{CodecError, decode, encode};
 pub use commit::{Close, Commit, CommitVote, Order, OrderEvent, OrderedBatch};
 pub use committee::{Authority, Committee};
@@ -44,7 +46,7 @@ pub use ids::{
     Shards, Timestamp,
 };
 pub use keys::{Address, PublicKey, Signature};
-pub use log_entry::LogEntry;
+pub use log_entry::{Entries, EntryNumber, LogEntry};
 pub use machine::{Effect, Input, Machine, Party};
 pub use message::Message;
 pub use receipt::{Bundle, Receipt, ReceiptKind};

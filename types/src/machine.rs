@@ -4,8 +4,8 @@
 //! order; so whatever a send tells the world is durable before it leaves.
 
 use crate::{
-    AuthorityIndex, ClientId, LogEntry, Message, RejectionCode, ShardId, SignedTransaction, Timestamp,
-    Verified,
+    AuthorityIndex, BlockIndex, Checkpoint, ClientId, EntryNumber, LogEntry, Message, RejectionCode, ShardId,
+    SignedTransaction, Timestamp, Verified,
 };
 
 /// Who sends or receives a message.
@@ -58,6 +58,8 @@ pub enum Input {
     },
     /// The client's connection is gone; nothing can be sent to it any more.
     Disconnected(ClientId),
+    /// The store has taken over the checkpoint of this block: a restart begins with it. Workers only.
+    Checkpointed(BlockIndex),
 }
 
 /// What a machine wants done, in order.
@@ -72,6 +74,11 @@ pub enum Effect {
         /// What to say.
         message: Message,
     },
+    /// For the machine's checkpoint store, in its own time; [`Input::Checkpointed`] says when it is done. There is
+    /// never a second one before that.
+    Checkpoint(Box<Checkpoint>),
+    /// Entries of the log before this one are no longer needed to restore the machine.
+    Forget(EntryNumber),
 }
 
 /// A machine as its driver sees it: beacons and workers.

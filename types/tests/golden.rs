@@ -13,6 +13,7 @@ use fresnel_types::{
     decode, encode,
     hash::Root,
     leaves::Account,
+    log_entry::CheckpointPiece,
     merkle::Path,
     message::{CertifiedVertex, CommitWithVertices, Kind, Offer, Status},
     record::{Pair, Tally},
@@ -246,6 +247,15 @@ fn log_entries() -> Vec<(&'static str, LogEntry)> {
         ("batch", LogEntry::Batch(vec![1, 2])),
         ("order", LogEntry::Order(order())),
         ("bundle", LogEntry::Bundle(bundle())),
+        (
+            "checkpoint",
+            LogEntry::Checkpoint(CheckpointPiece {
+                commit: CommitIndex(64),
+                number: 1,
+                last: true,
+                bytes: vec![1, 2],
+            }),
+        ),
     ]
 }
 
