@@ -30,7 +30,7 @@ use crate::{
     router::Router,
     stream::{
         Closer, Frame, Outbound, Stopping, StreamError, Waiting, pump, read_frame, read_hello, same_chain,
-        write_hello,
+        tune, write_hello,
     },
     verify::{ClientLink, Lanes, Work},
 };
@@ -123,7 +123,7 @@ impl Ingest {
     }
 
     async fn connection(&self, mut stream: TcpStream) -> Result<(), StreamError> {
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let handshake = async {
             let hello = read_hello(&mut stream).await?;
             let own = Hello { chain: self.chain, roles: self.roles.clone(), plane: Plane::Bulk };

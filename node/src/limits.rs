@@ -63,6 +63,12 @@ pub(crate) const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// For a frame's body once its header is there, and for the other side to take any bytes at all.
 pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long a connection may be silent before the other side is asked whether it is there, how long between questions,
+/// and how many stay unanswered until it is gone: a machine that lost power does not say so.
+pub(crate) const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const KEEPALIVE_QUESTIONS: u32 = 3;
+
 /// The first wait before dialling again; it doubles up to the next.
 pub(crate) const REDIAL_DELAY_MIN: Duration = Duration::from_millis(20);
 

@@ -34,7 +34,8 @@ use crate::{
     roles,
     router::Router,
     stream::{
-        Closer, Frame, Outbound, Stopping, StreamError, pump, read_frame, read_hello, same_chain, write_hello,
+        Closer, Frame, Outbound, Stopping, StreamError, pump, read_frame, read_hello, same_chain, tune,
+        write_hello,
     },
     tls,
     verify::{Lanes, Work},
@@ -171,7 +172,7 @@ impl Links {
     ) -> Result<(), StreamError> {
         let handshake = async {
             let stream = TcpStream::connect(&peer.address).await?;
-            stream.set_nodelay(true)?;
+            tune(&stream)?;
             let mut stream = connector.connect(tls::server_name(), stream).await?;
             write_hello(&mut stream, &self.hello(plane)).await?;
             let hello = read_hello(&mut stream).await?;
@@ -225,7 +226,7 @@ impl Links {
         stream: TcpStream,
         acceptor: &TlsAcceptor,
     ) -> Result<(impl AsyncRead + AsyncWrite + Unpin + use<>, Arc<Peer>, Plane), StreamError> {
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let mut stream = acceptor.accept(stream).await?;
         let certificates = stream.get_ref().1.peer_certificates().and_then(<[CertificateDer<'_>]>::first);
         let key = tls::key_of(certificates.ok_or(rustls::Error::NoCertificatesPresented)?)?;

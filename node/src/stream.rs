@@ -12,13 +12,17 @@ use fresnel_types::{
     ChainId, CodecError, VerifyError, decode,
     frame::{FrameError, HEADER_BYTES, Header, Hello, Role, hello_frame},
 };
+use rustix::net::sockopt;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::{error::Elapsed, timeout},
 };
 
-use crate::limits::{FRAME_BYTES_MIN, STALL_TIMEOUT};
+use crate::limits::{
+    FRAME_BYTES_MIN, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_QUESTIONS, STALL_TIMEOUT,
+};
 
 /// Why a connection was given up.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +53,16 @@ pub(crate) enum StreamError {
     Tls(#[from] rustls::Error),
     #[error("the process stops")]
     Stopping,
+}
+
+/// Prepares a connection: frames leave at once, and a silent other side is noticed.
+pub(crate) fn tune(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, KEEPALIVE_IDLE)?;
+    sockopt::set_tcp_keepintvl(stream, KEEPALIVE_INTERVAL)?;
+    sockopt::set_tcp_keepcnt(stream, KEEPALIVE_QUESTIONS)?;
+    Ok(())
 }
 
 /// An encoded frame, shared by all who are sent the same.
