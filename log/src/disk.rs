@@ -39,7 +39,7 @@ pub trait Disk {
     /// When any of them may not be. A later success says nothing about these writes, so nobody may simply try again.
     fn sync(&mut self, name: &str) -> io::Result<()>;
 
-    /// Removes a file.
+    /// Removes a file. When this returns, that is durable; after a loss of power before, the file is there or not.
     ///
     /// # Errors
     /// When it does not exist or cannot be removed.

@@ -12,4 +12,4 @@ pub mod log;
 pub mod segment;
 
 pub use disk::Disk;
-pub use log::{Cut, Log, LogError, Options, Recovered};
+pub use log::{Cut, Forgotten, Log, LogError, Options, Recovered};

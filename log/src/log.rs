@@ -1,12 +1,15 @@
-//! The log itself: opening, appending, syncing, going on to the next segment.
+//! The log itself: opening, appending, syncing, going on to the next segment, forgetting old ones.
 
-use std::{collections::BTreeSet, io};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    io,
+};
 
-use fresnel_types::{LogEntry, decode, encode};
+use fresnel_types::{Entries, EntryNumber, LogEntry, decode, encode};
 
 use crate::{
     Disk,
-    segment::{self, HEADER_BYTES, Header, Place},
+    segment::{self, HEADER_BYTES, Header, NoHeader, Place, Scan},
 };
 
 /// How a log is laid out.
@@ -25,8 +28,9 @@ impl Default for Options {
 /// What opening a log found.
 #[derive(Debug)]
 pub struct Recovered {
-    /// Everything ever synced, in order, and maybe some of what was appended after. Durable from now on.
-    pub entries: Vec<LogEntry>,
+    /// Everything ever synced and not forgotten, in order, and maybe some of what was appended after. Durable from now
+    /// on.
+    pub entries: Entries,
     /// The torn tail that was cut, if there was one.
     pub cut: Option<Cut>,
 }
@@ -39,6 +43,15 @@ pub struct Cut {
     /// Where it was cut.
     pub offset: u64,
     /// How far behind that there was anything.
+    pub bytes: u64,
+}
+
+/// What a call of [`Log::forget`] deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Segments.
+    pub segments: u64,
+    /// Bytes in them.
     pub bytes: u64,
 }
 
@@ -88,7 +101,11 @@ pub enum LogError {
 pub struct Log<D> {
     disk: D,
     options: Options,
+    /// The segments before the last, ascending.
+    closed: VecDeque<Closed>,
     place: Place,
+    /// The number of the next entry.
+    next: EntryNumber,
     /// The checksum over all record heads so far: the next segment's `chain`.
     chain: u32,
     /// The size of the last segment.
@@ -99,87 +116,86 @@ pub struct Log<D> {
     buffer: Vec<u8>,
     /// Up to where the last segment is synced.
     synced: usize,
-    /// Bytes in the segments before.
-    earlier: u64,
     poisoned: bool,
+}
+
+/// A segment that gets no more entries.
+#[derive(Clone, Copy, Debug)]
+struct Closed {
+    segment: u64,
+    /// The number of the first entry behind it.
+    next: EntryNumber,
+    /// Bytes in use.
+    bytes: u64,
 }
 
 impl<D: Disk> Log<D> {
     /// Opens the log on `disk`, or begins one where there is none. What is recovered is durable when this returns.
     ///
     /// # Errors
-    /// When the disk fails, or the log lost or altered anything that was durable.
+    /// When the disk fails, or the log lost or altered anything that was durable and not forgotten.
     pub fn open(mut disk: D, options: Options) -> Result<(Self, Recovered), LogError> {
         let segments: BTreeSet<u64> = disk.files()?.iter().filter_map(|file| segment::number(file)).collect();
-        let mut recovered = Recovered { entries: Vec::new(), cut: None };
-        let Some((&first, &last)) = segments.first().zip(segments.last()) else {
-            return Ok((Self::begin(disk, options, Place { segment: 0, chain: 0 }, 0)?, recovered));
+        let Some((&oldest, &last)) = segments.first().zip(segments.last()) else {
+            return Ok((Self::begin(disk, options)?, Recovered { entries: Entries::default(), cut: None }));
         };
-        let mut earlier = 0;
-        let mut chain = None;
-        for segment in first..last {
+        let mut reader = Reader::new(oldest);
+        let mut closed = VecDeque::new();
+        for segment in oldest..last {
             let bytes =
                 if segments.contains(&segment) { disk.read(&segment::name(segment))? } else { Vec::new() };
-            let header = Header::parse(&bytes).ok_or(LogError::Damaged { segment, offset: 0 })?;
-            let place = check_header(segment, header, chain)?;
+            let place = reader.place(segment, &bytes)?;
             let scan = segment::scan(place, &bytes);
             if segment::rest(&bytes, scan.end) > 0 {
                 return Err(LogError::Damaged { segment, offset: scan.end as u64 });
             }
-            read_entries(segment, &scan.records, &mut recovered.entries)?;
-            earlier += scan.end as u64;
-            chain = Some(scan.chain);
+            reader.take(segment, &scan)?;
+            closed.push_back(Closed { segment, next: reader.next(), bytes: scan.end as u64 });
         }
         let name = segment::name(last);
         let bytes = disk.read(&name)?;
-        if bytes.len() < HEADER_BYTES {
-            return Err(LogError::Damaged { segment: last, offset: 0 });
-        }
-        let (place, scan, bad) = match Header::parse(&bytes) {
-            Some(header) => {
-                let place = check_header(last, header, chain)?;
-                let scan = segment::scan(place, &bytes);
-                let bad = scan.end;
-                (place, scan, bad)
-            }
-            // The first write to a segment may be torn like any other; what it should say is known.
-            None => {
-                let chain = chain.or((last == 0).then_some(0));
-                let chain = chain.ok_or(LogError::Damaged { segment: last, offset: 0 })?;
-                let scan = segment::Scan { records: Vec::new(), end: HEADER_BYTES, chain };
-                (Place { segment: last, chain }, scan, 0)
-            }
+        let has_header = Header::parse(&bytes) != Err(NoHeader::Missing);
+        let (place, scan) = if has_header {
+            let place = reader.place(last, &bytes)?;
+            (place, segment::scan(place, &bytes))
+        } else {
+            let chain = reader.chain.ok_or(LogError::Damaged { segment: last, offset: 0 })?;
+            (Place { segment: last, chain }, Scan { records: Vec::new(), end: HEADER_BYTES, chain })
         };
+        let bad = if has_header { scan.end } else { 0 };
         let torn = segment::rest(&bytes, bad);
+        let mut cut = None;
         if torn > 0 {
             if segment::was_synced(place, &bytes, bad) {
                 return Err(LogError::Damaged { segment: last, offset: bad as u64 });
             }
-            recovered.cut = Some(Cut { segment: last, offset: bad as u64, bytes: torn as u64 });
+            cut = Some(Cut { segment: last, offset: bad as u64, bytes: torn as u64 });
             for start in (bad..bad + torn).step_by(BUFFER_BYTES) {
                 disk.write(&name, start as u64, &vec![0; BUFFER_BYTES.min(bad + torn - start)])?;
             }
         }
-        if bad == 0 {
-            disk.write(&name, 0, &Header::new(last, place.chain).to_bytes())?;
+        if !has_header {
+            let header = Header { chain: place.chain, number: last, first: reader.next() };
+            disk.write(&name, 0, &header.to_bytes())?;
         }
-        read_entries(last, &scan.records, &mut recovered.entries)?;
+        reader.take(last, &scan)?;
         // What a crashed process wrote and never synced may be among the entries; from here on it counts as durable.
         disk.sync(&name)?;
         let log = Self {
             disk,
             options,
+            closed,
             place,
+            next: reader.next(),
             chain: scan.chain,
             size: bytes.len(),
             end: scan.end,
             written: scan.end,
             buffer: Vec::new(),
             synced: scan.end,
-            earlier,
             poisoned: false,
         };
-        Ok((log, recovered))
+        Ok((log, Recovered { entries: reader.entries, cut }))
     }
 
     /// Appends an entry. It is durable after the next [`Log::sync`], and may be lost or kept until then.
@@ -200,6 +216,7 @@ impl<D: Disk> Log<D> {
             log.chain = segment::extend_chain(log.chain, &record);
             log.buffer.extend(record);
             log.end += bytes;
+            log.next.0 += 1;
             if log.buffer.len() >= BUFFER_BYTES { log.flush() } else { Ok(()) }
         })
     }
@@ -219,6 +236,32 @@ impl<D: Disk> Log<D> {
         })
     }
 
+    /// Deletes segments that hold only entries numbered below `before`, from the oldest on, as long as more than
+    /// `retained_bytes` of such segments are left. What is deleted stays deleted when this returns; if it is
+    /// interrupted, fewer are.
+    ///
+    /// # Errors
+    /// When the disk fails: the log must be opened again.
+    pub fn forget(&mut self, before: EntryNumber, retained_bytes: u64) -> Result<Forgotten, LogError> {
+        let mut forgotten = Forgotten::default();
+        self.guard(|log| {
+            // Without its own header the last segment needs the one before it.
+            let needed = usize::from(log.synced < HEADER_BYTES);
+            let forgettable = log.closed.iter().take_while(|closed| closed.next <= before);
+            let mut left: u64 = forgettable.map(|closed| closed.bytes).sum();
+            while log.closed.len() > needed && left > retained_bytes {
+                let oldest = log.closed[0];
+                log.disk.remove(&segment::name(oldest.segment))?;
+                log.closed.pop_front();
+                left -= oldest.bytes;
+                forgotten.segments += 1;
+                forgotten.bytes += oldest.bytes;
+            }
+            Ok(())
+        })?;
+        Ok(forgotten)
+    }
+
     /// Whether anything was appended and not synced.
     pub fn is_dirty(&self) -> bool {
         self.synced < self.end
@@ -226,7 +269,7 @@ impl<D: Disk> Log<D> {
 
     /// Bytes of all segments that are in use.
     pub fn bytes(&self) -> u64 {
-        self.earlier + self.end as u64
+        self.closed.iter().map(|closed| closed.bytes).sum::<u64>() + self.end as u64
     }
 
     /// The disk, given back as it is: what was appended and not synced may not be written.
@@ -239,19 +282,20 @@ impl<D: Disk> Log<D> {
         &mut self.disk
     }
 
-    /// A log whose last segment is new and empty.
-    fn begin(disk: D, options: Options, place: Place, earlier: u64) -> Result<Self, LogError> {
+    /// A log without entries.
+    fn begin(disk: D, options: Options) -> Result<Self, LogError> {
         let mut log = Self {
             disk,
             options,
-            place,
-            chain: place.chain,
+            closed: VecDeque::new(),
+            place: Place { segment: 0, chain: 0 },
+            next: EntryNumber(0),
+            chain: 0,
             size: 0,
             end: 0,
             written: 0,
             buffer: Vec::new(),
             synced: 0,
-            earlier,
             poisoned: false,
         };
         log.start_segment()?;
@@ -262,16 +306,18 @@ impl<D: Disk> Log<D> {
         // The existence of the next segment proves that this one was synced; see `segment`.
         self.flush()?;
         self.disk.sync(&segment::name(self.place.segment))?;
-        self.earlier += self.end as u64;
-        self.place = Place { segment: self.place.segment + 1, chain: self.chain };
+        let segment = self.place.segment;
+        self.closed.push_back(Closed { segment, next: self.next, bytes: self.end as u64 });
+        self.place = Place { segment: segment + 1, chain: self.chain };
         self.start_segment()
     }
 
     fn start_segment(&mut self) -> Result<(), LogError> {
-        self.disk.create(&segment::name(self.place.segment), self.options.segment_bytes)?;
+        let Place { segment, chain } = self.place;
+        self.disk.create(&segment::name(segment), self.options.segment_bytes)?;
         self.size = usize::try_from(self.options.segment_bytes)
             .map_err(|_| io::Error::other("a segment is larger than the address space"))?;
-        self.buffer.extend(Header::new(self.place.segment, self.place.chain).to_bytes());
+        self.buffer.extend(Header { chain, number: segment, first: self.next }.to_bytes());
         (self.written, self.synced, self.end) = (0, 0, HEADER_BYTES);
         Ok(())
     }
@@ -300,27 +346,47 @@ impl<D: Disk> Log<D> {
     }
 }
 
-/// Whether the header belongs to `segment` and continues the segments before it.
-fn check_header(segment: u64, header: Header, chain: Option<u32>) -> Result<Place, LogError> {
-    if !header.is_readable() {
-        return Err(LogError::Version { segment, version: header.version });
-    }
-    if header.number != segment || chain.is_some_and(|chain| chain != header.chain) {
-        return Err(LogError::Damaged { segment, offset: 0 });
-    }
-    Ok(Place { segment, chain: header.chain })
+/// Reads segments, each after the one before it.
+struct Reader {
+    /// What the next segment's header must say; unknown while what was before the oldest segment is forgotten.
+    chain: Option<u32>,
+    entries: Entries,
 }
 
-fn read_entries(
-    segment: u64,
-    records: &[(usize, u32, &[u8])],
-    entries: &mut Vec<LogEntry>,
-) -> Result<(), LogError> {
-    for (offset, kind, body) in records {
-        let entry = decode(body).ok().filter(|entry| segment::kind(entry) == *kind);
-        entries.push(entry.ok_or(LogError::Unknown { segment, offset: *offset as u64 })?);
+impl Reader {
+    fn new(oldest: u64) -> Self {
+        Self { chain: (oldest == 0).then_some(0), entries: Entries::default() }
     }
-    Ok(())
+
+    /// The number that the next entry gets.
+    fn next(&self) -> EntryNumber {
+        self.entries.next()
+    }
+
+    /// Where the records of `segment` stand, if its header belongs to it and continues what was read.
+    fn place(&mut self, segment: u64, bytes: &[u8]) -> Result<Place, LogError> {
+        let damaged = LogError::Damaged { segment, offset: 0 };
+        let Header { chain, number, first } = match Header::parse(bytes) {
+            Ok(header) => header,
+            Err(NoHeader::Version(version)) => return Err(LogError::Version { segment, version }),
+            Err(NoHeader::Missing | NoHeader::Damaged) => return Err(damaged),
+        };
+        if self.chain.is_none() {
+            self.entries.first = first;
+        }
+        let continues = *self.chain.get_or_insert(chain) == chain && first == self.next();
+        if number == segment && continues { Ok(Place { segment, chain }) } else { Err(damaged) }
+    }
+
+    fn take(&mut self, segment: u64, scan: &Scan<'_>) -> Result<(), LogError> {
+        for (offset, kind, body) in &scan.records {
+            let entry = decode(body).ok().filter(|entry| segment::kind(entry) == *kind);
+            let unknown = LogError::Unknown { segment, offset: *offset as u64 };
+            self.entries.entries.push(entry.ok_or(unknown)?);
+        }
+        self.chain = Some(scan.chain);
+        Ok(())
+    }
 }
 
 /// How much is gathered before it is handed to the disk without waiting for a sync.

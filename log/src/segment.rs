@@ -1,9 +1,11 @@
 //! The format of a segment, and what its bytes prove after a loss of power.
 //!
-//! A segment is a file of fixed size: a header `magic [8] | version u32 | chain u32 | number u64 | crc u32 | 0 u32`, then
-//! records at multiples of 8: `length u32 | kind u32 | synced u64 | body crc u32 | head crc u32 | body | padding`, all
-//! little-endian, checksums crc32c. Zeros follow the last record. The body is the codec's bytes of the entry; `kind` is
-//! the entry's, so that a tool can skim.
+//! A segment is a file of fixed size: a header `magic [8] | version u32 | chain u32 | number u64 | crc u32 | first crc u32 |
+//! first u64`, then records at multiples of 8: `length u32 | kind u32 | synced u64 | body crc u32 | head crc u32 | body |
+//! padding`, all little-endian, checksums crc32c. Zeros follow the last record. The header up to `crc` is the same in all
+//! versions, so that another version is not taken for damage. `first` is the number in the log of the segment's first
+//! entry, so that numbers outlive the segments before. The body is the codec's bytes of the entry; `kind` is the
+//! entry's, so that a tool can skim.
 //!
 //! *Stale or foreign bytes never pass.* The head's checksum is seeded with the segment's number, the record's offset
 //! and `chain`, a checksum over all record heads of the segments before. So a record is valid at one place of one log
@@ -17,7 +19,7 @@
 //! - If some later head is valid and has `synced > bad`, then the bytes at `bad` were durable once: the disk has lost
 //!   acknowledged entries. This is *damage*, and the log refuses to open.
 //! - The next segment is made only after a sync of this one, so a bad record in any but the last segment is damage too;
-//!   as is a difference between the `chain` of a segment and the records before it.
+//!   as is a difference between `chain` or `first` of a segment and the records before it.
 //! - Otherwise the record at `bad` and all behind it were appended after the last sync that any surviving record knows
 //!   of. Every group of appends behind a completed sync says `synced` above the group before it; so unless the disk
 //!   damaged the very last synced group (of which no later record could tell), nothing at or behind `bad` was ever
@@ -26,11 +28,15 @@
 //!
 //! Cutting writes zeros over all that follows and syncs before the log is used, so that a stale record can never come
 //! to stand behind a new one.
+//!
+//! *Forgetting* removes segments from the oldest on, each durably before the next, so what is left is always without a
+//! gap, and its first segment says where it begins. A header lies within a sector: until it is synced it is there whole or
+//! the sector is zeros, and then all that it should say follows from the segment before, which is therefore kept.
 
-use fresnel_types::LogEntry;
+use fresnel_types::{EntryNumber, LogEntry};
 
 /// Bytes of a segment's header.
-pub(crate) const HEADER_BYTES: usize = 32;
+pub(crate) const HEADER_BYTES: usize = 40;
 
 /// Bytes of a record before its body.
 pub(crate) const HEAD_BYTES: usize = 24;
@@ -50,36 +56,54 @@ pub(crate) fn number(file: &str) -> Option<u64> {
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
-    pub(crate) version: u32,
     pub(crate) chain: u32,
     pub(crate) number: u64,
+    pub(crate) first: EntryNumber,
+}
+
+/// Why the first bytes of a segment are no header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoHeader {
+    /// They are zeros: it was never written.
+    Missing,
+    /// It was written by another version of the code.
+    Version(u32),
+    /// It is not as it was written.
+    Damaged,
 }
 
 impl Header {
-    pub(crate) fn new(number: u64, chain: u32) -> Self {
-        Self { version: VERSION, chain, number }
-    }
-
-    pub(crate) fn is_readable(&self) -> bool {
-        self.version == VERSION
-    }
-
     pub(crate) fn to_bytes(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         bytes[..8].copy_from_slice(MAGIC);
-        bytes[8..12].copy_from_slice(&self.version.to_le_bytes());
+        bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());
         bytes[12..16].copy_from_slice(&self.chain.to_le_bytes());
         bytes[16..24].copy_from_slice(&self.number.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..24]);
         bytes[24..28].copy_from_slice(&crc.to_le_bytes());
+        let first = self.first.0.to_le_bytes();
+        bytes[28..32].copy_from_slice(&crc32c::crc32c_append(crc, &first).to_le_bytes());
+        bytes[32..].copy_from_slice(&first);
         bytes
     }
 
-    /// None if the bytes are no header.
-    pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
-        let bytes = bytes.get(..HEADER_BYTES)?;
-        let header = Self { version: u32_at(bytes, 8), chain: u32_at(bytes, 12), number: u64_at(bytes, 16) };
-        (header.to_bytes() == bytes).then_some(header)
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, NoHeader> {
+        let bytes = bytes.get(..HEADER_BYTES).ok_or(NoHeader::Damaged)?;
+        let first = EntryNumber(u64_at(bytes, 32));
+        let header = Self { chain: u32_at(bytes, 12), number: u64_at(bytes, 16), first };
+        let version = u32_at(bytes, 8);
+        if header.to_bytes() == bytes {
+            Ok(header)
+        } else if is_zero(bytes) {
+            Err(NoHeader::Missing)
+        } else if bytes[..8] == *MAGIC
+            && version != VERSION
+            && crc32c::crc32c(&bytes[..24]) == u32_at(bytes, 24)
+        {
+            Err(NoHeader::Version(version))
+        } else {
+            Err(NoHeader::Damaged)
+        }
     }
 }
 
@@ -206,6 +230,7 @@ pub(crate) fn kind(entry: &LogEntry) -> u32 {
         LogEntry::Batch(_) => 4,
         LogEntry::Order(_) => 5,
         LogEntry::Bundle(_) => 6,
+        LogEntry::Checkpoint(_) => 7,
     }
 }
 
@@ -218,7 +243,7 @@ fn u64_at(bytes: &[u8], at: usize) -> u64 {
 }
 
 const MAGIC: &[u8; 8] = b"fresnel\n";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const PREFIX: &str = "log-";
 const ALIGNMENT: usize = 8;
 const CHUNK: usize = 4_096;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fresnel_types::LogEntry;
+use fresnel_types::{EntryNumber, LogEntry};
 use proptest::prelude::*;
 
 use super::*;
@@ -18,6 +18,8 @@ struct TornDisk {
     fail_sync: bool,
     fail_write: bool,
     syncs: u64,
+    /// Removals until one fails.
+    removals: Option<usize>,
 }
 
 impl Disk for TornDisk {
@@ -55,6 +57,9 @@ impl Disk for TornDisk {
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
+        if let Some(left) = &mut self.removals {
+            *left = left.checked_sub(1).ok_or_else(|| io::Error::other("remove"))?;
+        }
         self.files.remove(name).map(drop).ok_or_else(|| io::Error::other("no such file"))
     }
 }
@@ -117,13 +122,13 @@ fn entries_come_back_in_order_over_many_segments() {
     let disk = log.into_disk();
     assert!(disk.files.len() > 5, "the test must roll");
     let (mut log, recovered) = open(disk);
-    assert_eq!(recovered.entries, entries);
+    assert_eq!(recovered.entries.entries, entries);
     assert_eq!(recovered.cut, None);
     assert_eq!(log.bytes(), bytes);
     log.append(&entry(7, 7)).expect("a working disk");
     assert!(log.is_dirty());
     log.sync().expect("a working disk");
-    assert_eq!(open(log.into_disk()).1.entries.len(), entries.len() + 1);
+    assert_eq!(open(log.into_disk()).1.entries.entries.len(), entries.len() + 1);
 }
 
 #[test]
@@ -149,7 +154,7 @@ fn an_entry_that_fits_no_segment_changes_nothing() {
     log.append(&largest).expect("the largest entry fits");
     log.append(&largest).expect("and once more, in its own segment");
     log.sync().expect("a working disk");
-    assert_eq!(open(log.into_disk()).1.entries, vec![largest.clone(), largest]);
+    assert_eq!(open(log.into_disk()).1.entries.entries, vec![largest.clone(), largest]);
 }
 
 #[test]
@@ -164,12 +169,15 @@ fn every_truncation_of_the_unsynced_tail_gives_a_prefix() {
         let (mut log, recovered) = open(disk);
         // A cut within the padding of the last record loses nothing.
         let whole = cut >= to - 8;
-        assert!(recovered.entries.len() >= 2 && (whole || recovered.entries.len() < entries.len()));
-        assert_eq!(recovered.entries, entries[..recovered.entries.len()]);
+        assert!(
+            recovered.entries.entries.len() >= 2
+                && (whole || recovered.entries.entries.len() < entries.len())
+        );
+        assert_eq!(recovered.entries.entries, entries[..recovered.entries.entries.len()]);
         log.append(&entries[5]).expect("a working disk");
         log.sync().expect("a working disk");
         let again = open(log.into_disk()).1;
-        assert_eq!(again.entries.len(), recovered.entries.len() + 1, "cut at {cut}");
+        assert_eq!(again.entries.entries.len(), recovered.entries.entries.len() + 1, "cut at {cut}");
         assert_eq!(again.cut, None);
     }
 }
@@ -178,10 +186,10 @@ fn every_truncation_of_the_unsynced_tail_gives_a_prefix() {
 fn what_a_crashed_process_wrote_unsynced_is_durable_once_recovered() {
     let (log, entries) = written(&[vec![90], vec![300, 40]], true);
     let (log, recovered) = open(log.into_disk());
-    assert_eq!(recovered.entries, entries);
+    assert_eq!(recovered.entries.entries, entries);
     let mut disk = log.into_disk();
     disk.lose_power(|| false);
-    assert_eq!(open(disk).1.entries, entries);
+    assert_eq!(open(disk).1.entries.entries, entries);
 }
 
 #[test]
@@ -195,12 +203,12 @@ fn stale_records_never_stand_behind_new_ones() {
         sector > 2
     });
     let (mut log, recovered) = open(disk);
-    assert_eq!(recovered.entries, entries[..1]);
+    assert_eq!(recovered.entries.entries, entries[..1]);
     assert!(recovered.cut.is_some());
     log.append(&entry(100, 450)).expect("a working disk");
     log.sync().expect("a working disk");
     let (_, recovered) = open(log.into_disk());
-    assert_eq!(recovered.entries, vec![entries[0].clone(), entry(100, 450)]);
+    assert_eq!(recovered.entries.entries, vec![entries[0].clone(), entry(100, 450)]);
 }
 
 #[test]
@@ -281,9 +289,118 @@ fn unknown_entries_and_versions_are_errors() {
     let record = segment::record(place, end, end as u64, 99, b"later");
     disk.write(&segment::name(0), end as u64, &record).expect("within");
     assert!(matches!(Log::open(disk, OPTIONS), Err(LogError::Unknown { segment: 0, .. })));
-    let header = Header { version: 2, chain: 0, number: 0 };
-    other.write(&segment::name(0), 0, &header.to_bytes()).expect("within");
-    assert!(matches!(Log::open(other, OPTIONS), Err(LogError::Version { version: 2, .. })));
+    let mut header = *b"fresnel\n\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+    let crc = crc32c::crc32c(&header[..24]);
+    header[24..].copy_from_slice(&crc.to_le_bytes());
+    other.write(&segment::name(0), 0, &header).expect("within");
+    assert!(matches!(Log::open(other, OPTIONS), Err(LogError::Version { version: 1, .. })));
+}
+
+/// A log of ten segments, two entries each, all synced.
+fn long() -> (Log<TornDisk>, Vec<LogEntry>) {
+    let (log, entries) = written(&vec![vec![3_900, 3_900]; 10], false);
+    assert_eq!(log.disk.files.len(), 10);
+    (log, entries)
+}
+
+#[test]
+fn forgetting_deletes_whole_segments_and_numbers_stay() {
+    let (mut log, entries) = long();
+    let bytes = log.bytes();
+    assert_eq!(log.forget(EntryNumber(1), 0).expect("a working disk"), Forgotten::default());
+    let forgotten = log.forget(EntryNumber(7), 0).expect("a working disk");
+    assert_eq!(forgotten, Forgotten { segments: 3, bytes: bytes / 10 * 3 });
+    assert_eq!(log.bytes(), bytes / 10 * 7);
+    let (mut log, recovered) = open(log.into_disk());
+    assert_eq!(recovered.entries.first, EntryNumber(6));
+    assert_eq!(recovered.entries.entries, entries[6..]);
+    assert_eq!(recovered.entries.next(), EntryNumber(20));
+
+    // The last segment stays, also when everything may go.
+    assert_eq!(log.forget(EntryNumber(20), 0).expect("a working disk").segments, 6);
+    log.append(&entry(20, 3_900)).expect("a working disk");
+    log.sync().expect("a working disk");
+    let recovered = open(log.into_disk()).1;
+    assert_eq!(recovered.entries.first, EntryNumber(18));
+    assert_eq!(recovered.entries.entries[2..], [entry(20, 3_900)]);
+}
+
+#[test]
+fn what_is_retained_is_retained() {
+    let (mut log, entries) = long();
+    let segment = log.bytes() / 10;
+    assert_eq!(log.forget(EntryNumber(10), 5 * segment).expect("a working disk").segments, 0);
+    assert_eq!(log.forget(EntryNumber(10), 5 * segment - 1).expect("a working disk").segments, 1);
+    assert_eq!(log.forget(EntryNumber(10), 2 * segment).expect("a working disk").segments, 2);
+    assert_eq!(log.forget(EntryNumber(10), 2 * segment).expect("a working disk").segments, 0);
+    assert_eq!(
+        log.forget(EntryNumber(9), 0).expect("a working disk").segments,
+        1,
+        "of nine only eight may go"
+    );
+    let recovered = open(log.into_disk()).1;
+    assert_eq!(recovered.entries.entries, entries[8..]);
+}
+
+#[test]
+fn an_interrupted_forgetting_leaves_a_log_without_a_gap() {
+    for removals in 0..8 {
+        let (mut log, entries) = long();
+        log.disk.removals = Some(removals);
+        assert!(matches!(log.forget(EntryNumber(16), 0), Err(LogError::Disk(_))));
+        assert!(matches!(log.append(&entries[0]), Err(LogError::Poisoned)));
+        log.disk.removals = None;
+        let recovered = open(log.into_disk()).1;
+        assert_eq!(recovered.entries.first.0, 2 * removals as u64);
+        assert_eq!(recovered.entries.entries, entries[2 * removals..]);
+    }
+}
+
+#[test]
+fn a_segment_whose_successor_may_vanish_is_kept() {
+    let (mut log, entries) = long();
+    log.append(&entry(20, 3_900)).expect("a working disk");
+    assert_eq!(log.disk.files.len(), 11);
+    assert_eq!(log.forget(EntryNumber(20), 0).expect("a working disk").segments, 9, "of ten");
+    let mut disk = log.into_disk();
+    disk.lose_power(|| false);
+    let (mut log, recovered) = open(disk);
+    assert_eq!(recovered.entries.first, EntryNumber(18));
+    assert_eq!(recovered.entries.entries, entries[18..]);
+    assert_eq!(log.forget(EntryNumber(20), 0).expect("a working disk").segments, 1, "opening synced it");
+    let recovered = open(log.into_disk()).1;
+    assert_eq!((recovered.entries.first, recovered.entries.entries.len()), (EntryNumber(20), 0));
+}
+
+#[test]
+fn damage_is_found_in_what_is_left_of_a_forgotten_log() {
+    let (mut log, _) = long();
+    log.forget(EntryNumber(15), 0).expect("a working disk");
+    let disk = log.into_disk();
+    assert_eq!(disk.files.len(), 3);
+    for offset in 0..HEADER_BYTES + 100 {
+        let mut disk = disk.clone();
+        disk.flip(7, offset);
+        assert!(matches!(Log::open(disk, OPTIONS), Err(LogError::Damaged { segment: 7, .. })), "at {offset}");
+    }
+    let mut middle = disk.clone();
+    middle.remove(&segment::name(8)).expect("there");
+    assert!(matches!(Log::open(middle, OPTIONS), Err(LogError::Damaged { segment: 8, .. })));
+    // A header that is whole and says something else than the segments before.
+    for number in [7, 9] {
+        let mut other = disk.clone();
+        let mut header = Header::parse(&other.read(&segment::name(9)).expect("there")).expect("a header");
+        header.first.0 += 1;
+        header.number = number;
+        other.write(&segment::name(9), 0, &header.to_bytes()).expect("within");
+        assert!(matches!(Log::open(other, OPTIONS), Err(LogError::Damaged { segment: 9, .. })));
+    }
+    // Without its header and without the one before it, the last segment cannot be told from a lost one.
+    let mut headless = disk;
+    headless.remove(&segment::name(7)).expect("there");
+    headless.remove(&segment::name(8)).expect("there");
+    headless.write(&segment::name(9), 0, &[0; HEADER_BYTES]).expect("within");
+    assert!(matches!(Log::open(headless, OPTIONS), Err(LogError::Damaged { segment: 9, .. })));
 }
 
 /// A few groups of entry sizes, small enough to share sectors and large enough to roll.
@@ -311,9 +428,9 @@ proptest! {
         for group in after.iter().take(3) {
             disk.lose_power(|| keep.next().expect("endless"));
             let (mut log, recovered) = open(disk);
-            prop_assert!(recovered.entries.len() >= synced);
-            prop_assert_eq!(&recovered.entries[..], &entries[..recovered.entries.len()]);
-            entries.truncate(recovered.entries.len());
+            prop_assert!(recovered.entries.entries.len() >= synced);
+            prop_assert_eq!(&recovered.entries.entries[..], &entries[..recovered.entries.entries.len()]);
+            entries.truncate(recovered.entries.entries.len());
             // What was recovered is durable already.
             synced = entries.len();
             for bytes in group {
@@ -321,6 +438,45 @@ proptest! {
                 log.append(entries.last().expect("just pushed")).expect("a working disk");
             }
             log.flush().expect("a working disk");
+            disk = log.into_disk();
+        }
+    }
+    /// D2 with forgetting: whatever is forgotten whenever, and wherever power fails, also between the removals of two
+    /// segments, opening gives consecutive entries with all that was synced and not forgotten.
+    #[test]
+    fn forgetting_loses_nothing_that_is_needed(
+        rounds in prop::collection::vec((groups(), 0..1_000_u64, 0..20_000_u64, 0..6_usize), 1..5),
+        keep in prop::collection::vec(any::<bool>(), 64),
+    ) {
+        let mut keep = keep.into_iter().cycle();
+        let (mut entries, mut synced, mut before) = (Vec::new(), 0, 0);
+        let mut disk = TornDisk::default();
+        for (groups, permille, retained_bytes, removals) in rounds {
+            disk.lose_power(|| keep.next().expect("endless"));
+            disk.removals = None;
+            let (mut log, recovered) = open(disk);
+            let (first, next) = (recovered.entries.first.0, recovered.entries.next().0);
+            prop_assert!(first <= before && next >= synced, "{first}..{next} of {before}..{synced}");
+            entries.truncate(usize::try_from(next).expect("small"));
+            let kept = usize::try_from(first).expect("small");
+            prop_assert_eq!(&recovered.entries.entries[..], &entries[kept..]);
+            synced = next;
+            for group in &groups {
+                for bytes in group {
+                    entries.push(entry(entries.len(), *bytes));
+                    log.append(entries.last().expect("just pushed")).expect("a working disk");
+                }
+                if keep.next().expect("endless") {
+                    log.sync().expect("a working disk");
+                    synced = entries.len() as u64;
+                }
+            }
+            before = before.max(synced * permille / 999);
+            log.disk.removals = Some(removals);
+            let bytes = log.bytes();
+            if let Ok(forgotten) = log.forget(EntryNumber(before), retained_bytes) {
+                prop_assert_eq!(log.bytes() + forgotten.bytes, bytes);
+            }
             disk = log.into_disk();
         }
     }
