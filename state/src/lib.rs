@@ -16,9 +16,11 @@
 
 #![forbid(unsafe_code)]
 
+pub mod checkpoint;
 pub mod leaf;
 pub mod proof;
 pub mod tree;
 
+pub use checkpoint::CheckpointStore;
 pub use proof::{End, Proof};
 pub use tree::Tree;
