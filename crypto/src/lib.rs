@@ -7,11 +7,14 @@
 //!
 //! Keys, messages and signatures are plain bytes here: this crate knows none of Fresnel's types.
 
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod hash;
+#[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
+mod prefetch;
 pub mod signing;
 pub mod verify;
 
+pub use prefetch::prefetch;
 pub use signing::SigningKey;
 pub use verify::{Item, Verifier, is_small_order};
