@@ -106,6 +106,20 @@ fn main() -> anyhow::Result<()> {
                 BatchSize::LargeInput,
             );
         });
+        group.bench_function("execute-resolved", |bencher| {
+            bencher.iter_batched(
+                || {
+                    let executor = Executor::genesis(ShardId(0), &genesis).0;
+                    let resolved = executor.resolver().resolve(&block);
+                    (executor, vec![resolved])
+                },
+                |(mut executor, resolved)| {
+                    let output = executor.execute_resolved(&input, resolved);
+                    (executor, output)
+                },
+                BatchSize::LargeInput,
+            );
+        });
         group.bench_function("tree", |bencher| {
             bencher.iter_batched_ref(
                 || {
@@ -119,7 +133,7 @@ fn main() -> anyhow::Result<()> {
             );
         });
         group.finish();
-        cases.extend(["bare-arithmetic", "execute", "tree"].map(|engine| Case {
+        cases.extend(["bare-arithmetic", "execute", "execute-resolved", "tree"].map(|engine| Case {
             group: group_name.clone(),
             engine: engine.to_owned(),
             items: BLOCK as u64,

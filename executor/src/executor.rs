@@ -2,14 +2,16 @@
 
 use fresnel_types::{
     Action, Address, Amount, FailureCode, Genesis, Outcome, Parameters, PeerCounters, Receipt, ReceiptKind,
-    Sequence, ShardId, Shards, StateKey, Timestamp, Transaction, TransactionId, WriteSet,
+    Sequence, ShardId, Shards, StateKey, Timestamp, Transaction, WriteSet,
     leaves::{Account, PairLeaf, TotalsLeaf},
     transaction::VoidCode,
 };
 
 use crate::{
     block::{Applied, BlockInput, BlockOutput, results_root},
-    table::{Place, Table},
+    resolve::{Missing, Operation, ResolvedBatch, Resolver, Role},
+    slots::UNKNOWN,
+    table::Table,
 };
 
 /// The leaves of one shard, and what blocks do to them.
@@ -58,7 +60,7 @@ impl Executor {
             } else if let Some(pair) = executor.pairs.iter_mut().find(|pair| pair.key == key) {
                 pair.leaf = PairLeaf::from_bytes(&value);
             } else {
-                executor.accounts.open(key, Account::from_bytes(&value));
+                executor.accounts.open(&key, &Account::from_bytes(&value));
             }
         }
         executor
@@ -66,7 +68,7 @@ impl Executor {
 
     /// The account of `owner`, if it was opened.
     pub fn account(&self, owner: &Address) -> Option<Account> {
-        self.accounts.find(&Account::key(owner)).map(|place| *self.accounts.get(place))
+        self.accounts.find(&Account::key(owner)).and_then(|place| self.accounts.get(place))
     }
 
     /// This shard's accounts with another.
@@ -87,11 +89,33 @@ impl Executor {
         if let Some(pair) = self.pairs.iter().find(|pair| pair.key == *key) {
             return (pair.leaf != PairLeaf::default()).then(|| pair.leaf.to_bytes());
         }
-        self.accounts.find(key).map(|place| self.accounts.get(place).to_bytes())
+        self.accounts.find(key).and_then(|place| self.accounts.get(place)).map(|account| account.to_bytes())
+    }
+
+    /// What resolves batches for this executor, on any thread, at any time.
+    pub fn resolver(&self) -> Resolver {
+        Resolver::new(self.shard, self.shards, self.accounts.directory().clone())
     }
 
     /// Executes a block.
     pub fn execute(&mut self, input: &BlockInput<'_>) -> BlockOutput {
+        let resolver = self.resolver();
+        self.execute_resolved(input, input.batches.iter().map(|batch| resolver.resolve(batch)).collect())
+    }
+
+    /// Executes a block whose batches were resolved, in the same order, by a resolver of this executor.
+    pub fn execute_resolved(
+        &mut self,
+        input: &BlockInput<'_>,
+        mut resolved: Vec<ResolvedBatch>,
+    ) -> BlockOutput {
+        let same = |(batch, resolved): (&&[_], &ResolvedBatch)| {
+            batch.len() == resolved.operations.len() && resolved.is_of(self.accounts.directory())
+        };
+        assert!(
+            input.batches.len() == resolved.len() && input.batches.iter().zip(&resolved).all(same),
+            "a block executes with its own batches as this executor's resolver resolved them"
+        );
         let before: Vec<PairLeaf> = self.pairs.iter().map(|pair| pair.leaf).collect();
         let mut outbox = vec![Vec::new(); self.shards.count()];
         input.peers.iter().for_each(|counters| self.note(counters));
@@ -100,10 +124,16 @@ impl Executor {
             .iter()
             .map(|(source, receipt)| self.apply(*source, receipt, &mut outbox[source.index()]))
             .collect::<Vec<_>>();
+        self.place_missing(&mut resolved);
         let mut outcomes = Vec::with_capacity(input.batches.iter().map(|batch| batch.len()).sum());
-        for signed in input.batches.iter().copied().flatten() {
-            let id = signed.transaction.id();
-            outcomes.push((id, self.transact(input.opened, id, &signed.transaction, &mut outbox)));
+        for (batch, resolved) in input.batches.iter().zip(&resolved) {
+            for (place, (signed, operation)) in batch.iter().zip(&resolved.operations).enumerate() {
+                if place % TOUCHED == 0 {
+                    self.touch(resolved.operations.iter().skip(place + TOUCHED).take(TOUCHED));
+                }
+                let outcome = self.transact(input.opened, operation, &signed.transaction, &mut outbox);
+                outcomes.push((operation.id, outcome));
+            }
         }
         self.totals.leaf.next_source = input.next_source;
         BlockOutput {
@@ -115,6 +145,31 @@ impl Executor {
             totals: self.totals.leaf,
             pairs: self.pairs.iter().map(|pair| pair.leaf.own).collect(),
         }
+    }
+
+    /// Finds again the accounts that were not there when their batches were resolved. Every recipient gets a place, for
+    /// it may be opened; a sender that has none by then is opened by nobody in this block.
+    fn place_missing(&mut self, resolved: &mut [ResolvedBatch]) {
+        for role in [Role::Recipient, Role::Sender] {
+            for batch in &mut *resolved {
+                for Missing { key, operation, .. } in batch.missing.iter().filter(|one| one.role == role) {
+                    let operation = &mut batch.operations[*operation];
+                    match role {
+                        Role::Recipient => operation.recipient = self.accounts.place(key),
+                        Role::Sender => operation.sender = self.accounts.find(key).unwrap_or(UNKNOWN),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Brings the accounts of transactions that come soon into the cache, all at once.
+    fn touch<'a>(&self, operations: impl Iterator<Item = &'a Operation>) {
+        let places = operations.flat_map(|operation| [operation.sender, operation.recipient]);
+        let touched = places
+            .filter(|place| *place != UNKNOWN)
+            .fold(0, |touched, place| touched ^ self.accounts.touch(place));
+        std::hint::black_box(touched);
     }
 
     fn empty(shard: ShardId, shards: Shards, parameters: &Parameters) -> Self {
@@ -161,7 +216,8 @@ impl Executor {
                 let key = Account::key(&recipient);
                 let pair = &mut self.pairs[source.index()].leaf.own;
                 pair.consumed.add(amount);
-                if amount < self.account_minimum && self.accounts.find(&key).is_none() {
+                let opened = || self.accounts.find(&key).and_then(|place| self.accounts.get(place)).is_some();
+                if amount < self.account_minimum && !opened() {
                     let code = FailureCode::BelowAccountMinimum;
                     emitted.push(Receipt {
                         sequence: Sequence(pair.emitted()),
@@ -186,81 +242,79 @@ impl Executor {
     fn transact(
         &mut self,
         opened: Timestamp,
-        id: TransactionId,
+        operation: &Operation,
         transaction: &Transaction,
         outbox: &mut [Vec<Receipt>],
     ) -> Outcome {
         if transaction.valid_until < opened {
             return Outcome::Void(VoidCode::Expired);
         }
-        let sender = transaction.sender.address();
-        let Some(place) = self.accounts.find(&Account::key(&sender)) else {
+        if operation.sender == UNKNOWN {
+            return Outcome::Void(VoidCode::Fee);
+        }
+        let Some(mut account) = self.accounts.get(operation.sender) else {
             return Outcome::Void(VoidCode::Fee);
         };
-        let account = self.accounts.get(place);
         if !account.accepts(transaction.nonce) {
             return Outcome::Void(VoidCode::Nonce);
         }
         if account.balance < transaction.fee {
             return Outcome::Void(VoidCode::Fee);
         }
-        let account = self.accounts.change(place);
         account.balance.0 -= transaction.fee.0;
         account.burn(transaction.nonce);
         self.totals.leaf.supply.0 -= transaction.fee.0;
         self.totals.leaf.burned.0 += transaction.fee.0;
-        let Action::Transfer { recipient, amount } = transaction.action;
-        match self.transfer(id, (place, sender), recipient, amount, outbox) {
-            Ok(()) => Outcome::Success,
-            Err(code) => Outcome::Failed(code),
-        }
+        let result = self.transfer(operation, transaction, &mut account, outbox);
+        result.map_or_else(Outcome::Failed, |()| Outcome::Success)
     }
 
+    /// Moves the amount; the sender's account, which paid its fee already, is written whatever comes of it.
     fn transfer(
         &mut self,
-        id: TransactionId,
-        (place, sender): (Place, Address),
-        recipient: Address,
-        amount: Amount,
+        operation: &Operation,
+        transaction: &Transaction,
+        account: &mut Account,
         outbox: &mut [Vec<Receipt>],
     ) -> Result<(), FailureCode> {
-        if self.accounts.get(place).balance < amount {
-            return Err(FailureCode::InsufficientBalance);
-        }
+        let Action::Transfer { recipient, amount } = transaction.action;
         let destination = self.shards.of_prefix(recipient.prefix());
-        if destination == self.shard {
-            let key = Account::key(&recipient);
-            let Some(found) = self.accounts.find(&key).or_else(|| {
-                (amount >= self.account_minimum).then(|| self.accounts.open(key, Account::default()))
-            }) else {
-                return Err(FailureCode::BelowAccountMinimum);
-            };
-            self.accounts.change(place).balance.0 -= amount.0;
-            self.accounts.change(found).balance.0 += amount.0;
-            return Ok(());
-        }
         let pair = &mut self.pairs[destination.index()].leaf;
-        if pair.outstanding() >= self.window {
-            return Err(FailureCode::WindowFull);
+        let local = destination == self.shard;
+        let result = if account.balance < amount {
+            Err(FailureCode::InsufficientBalance)
+        } else if local && amount < self.account_minimum && self.accounts.get(operation.recipient).is_none() {
+            Err(FailureCode::BelowAccountMinimum)
+        } else if !local && pair.outstanding() >= self.window {
+            Err(FailureCode::WindowFull)
+        } else {
+            account.balance.0 -= amount.0;
+            Ok(())
+        };
+        self.accounts.set(operation.sender, account);
+        result?;
+        if local {
+            let mut credited = self.accounts.get(operation.recipient).unwrap_or_default();
+            credited.balance.0 += amount.0;
+            self.accounts.set(operation.recipient, &credited);
+        } else {
+            outbox[destination.index()].push(Receipt {
+                sequence: Sequence(pair.own.emitted()),
+                transaction: operation.id,
+                kind: ReceiptKind::Request { sender: transaction.sender.address(), recipient, amount },
+            });
+            pair.own.sent.add(amount);
+            self.totals.leaf.supply.0 -= amount.0;
         }
-        outbox[destination.index()].push(Receipt {
-            sequence: Sequence(pair.own.emitted()),
-            transaction: id,
-            kind: ReceiptKind::Request { sender, recipient, amount },
-        });
-        pair.own.sent.add(amount);
-        self.accounts.change(place).balance.0 -= amount.0;
-        self.totals.leaf.supply.0 -= amount.0;
         Ok(())
     }
 
     /// Adds what comes from outside the shard, opening the account where needed.
     fn credit(&mut self, key: StateKey, amount: Amount) {
-        let place = match self.accounts.find(&key) {
-            Some(place) => place,
-            None => self.accounts.open(key, Account::default()),
-        };
-        self.accounts.change(place).balance.0 += amount.0;
+        let place = self.accounts.place(&key);
+        let mut account = self.accounts.get(place).unwrap_or_default();
+        account.balance.0 += amount.0;
+        self.accounts.set(place, &account);
         self.totals.leaf.supply.0 += amount.0;
     }
 
@@ -283,6 +337,9 @@ impl Executor {
         writes
     }
 }
+
+/// Transactions whose accounts are loaded at once ahead of their execution.
+const TOUCHED: usize = 16;
 
 #[cfg(test)]
 mod tests;

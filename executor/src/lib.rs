@@ -8,7 +8,11 @@
 
 pub mod block;
 pub mod executor;
+mod index;
+pub mod resolve;
+mod slots;
 mod table;
 
 pub use block::{Applied, BlockInput, BlockOutput};
 pub use executor::Executor;
+pub use resolve::{ResolvedBatch, Resolver};

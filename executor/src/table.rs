@@ -1,109 +1,262 @@
-//! The accounts of a shard: dense, found by state key, with a list of those that the open block changed.
+//! The accounts of a shard: found by state key, numbered for good, with a list of those that the open block changed.
+//!
+//! Keys that no account has yet get a place for the block that mentions them. When the block is over, those whose
+//! account was opened keep it; the others give it back, so that nobody fills memory by paying to accounts that are
+//! never opened.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed};
 
 use fresnel_types::{StateKey, leaves::Account};
 
+use crate::{
+    index::Index,
+    slots::{Place, Slots, UNKNOWN, Value, exists, to_account, to_value},
+};
+
 /// All accounts of a shard.
-#[derive(Default)]
 pub(crate) struct Table {
-    places: Places,
-    keys: Vec<StateKey>,
-    accounts: Vec<Account>,
-    /// Per account, whether it is in `changed`.
-    marks: Vec<bool>,
+    slots: Slots,
+    directory: Arc<Directory>,
+    /// Keys that got a place in the open block.
+    fresh: Index,
+    fresh_places: Vec<Place>,
+    /// Places below `next` that no key has.
+    free: Vec<Place>,
+    next: Place,
+    /// The epoch that marks of changed slots carry.
+    epoch: u32,
     changed: Vec<Place>,
 }
 
-/// Where an account stands; stays the same for good.
-pub(crate) type Place = u32;
+/// The permanent keys. Whoever shares it may look keys up while a block executes; it changes between blocks only.
+#[derive(Default)]
+pub(crate) struct Directory {
+    known: RwLock<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    index: Index,
+    slots: Slots,
+}
+
+impl Directory {
+    fn find(&self, key: &StateKey) -> Option<Place> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.index.find(&known.slots, key)
+    }
+
+    /// The places of `keys`, [`UNKNOWN`] where there is none.
+    pub(crate) fn find_all(&self, keys: &[StateKey], places: &mut Vec<Place>) {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        known.index.find_all(&known.slots, keys, places);
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Known) -> T) -> T {
+        change(&mut self.known.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        let directory = Arc::<Directory>::default();
+        Self {
+            slots: directory.change(|known| known.slots.clone()),
+            directory,
+            fresh: Index::default(),
+            fresh_places: Vec::new(),
+            free: Vec::new(),
+            next: 0,
+            epoch: 1,
+            changed: Vec::new(),
+        }
+    }
+}
 
 impl Table {
+    /// For those who look keys up ahead.
+    pub(crate) fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    /// The place of `key` if it has one, be it for the open block only.
     pub(crate) fn find(&self, key: &StateKey) -> Option<Place> {
-        self.places.get(key).copied()
+        self.directory.find(key).or_else(|| self.fresh.find(&self.slots, key))
     }
 
-    pub(crate) fn get(&self, place: Place) -> &Account {
-        &self.accounts[place as usize]
+    /// The place of `key`, which gets one for the open block if it has none.
+    pub(crate) fn place(&mut self, key: &StateKey) -> Place {
+        self.find(key).unwrap_or_else(|| {
+            let place = self.take_place(key);
+            self.fresh.insert(key, place);
+            self.fresh_places.push(place);
+            place
+        })
     }
 
-    /// An account to be changed.
-    pub(crate) fn change(&mut self, place: Place) -> &mut Account {
-        if !std::mem::replace(&mut self.marks[place as usize], true) {
+    /// The account at `place`, if it was opened.
+    pub(crate) fn get(&self, place: Place) -> Option<Account> {
+        to_account(&self.value(place))
+    }
+
+    /// The words at `place`.
+    pub(crate) fn value(&self, place: Place) -> Value {
+        self.slots.get(place).value()
+    }
+
+    /// Brings a slot into the cache.
+    pub(crate) fn touch(&self, place: Place) -> u64 {
+        self.slots.get(place).touch()
+    }
+
+    /// Writes the account at `place`, opening it if it was not.
+    pub(crate) fn set(&mut self, place: Place, account: &Account) {
+        self.set_value(place, &to_value(account));
+    }
+
+    /// Writes the words at `place`.
+    pub(crate) fn set_value(&mut self, place: Place, value: &Value) {
+        let slot = self.slots.get(place);
+        slot.set_value(value);
+        if (slot.head.load(Relaxed) >> 32) as u32 != self.epoch {
+            slot.head.store(u64::from(self.epoch) << 32, Relaxed);
             self.changed.push(place);
         }
-        &mut self.accounts[place as usize]
     }
 
     /// Adds an account that does not exist. It does not count as changed.
-    pub(crate) fn open(&mut self, key: StateKey, account: Account) -> Place {
-        let place = Place::try_from(self.accounts.len()).expect("a shard has fewer than 2^32 accounts");
-        let before = self.places.insert(key, place);
-        assert!(before.is_none(), "account {key} was opened twice");
-        self.keys.push(key);
-        self.accounts.push(account);
-        self.marks.push(false);
+    pub(crate) fn open(&mut self, key: &StateKey, account: &Account) {
+        assert!(self.find(key).is_none(), "account {key} was opened twice");
+        let place = self.take_place(key);
+        self.slots.get(place).set_value(&to_value(account));
+        self.directory.change(|known| known.index.insert(key, place));
+    }
+
+    /// Ends a block: gives those changed since the last call, ascending by key, and settles which new keys stay.
+    pub(crate) fn take_changed(&mut self) -> Vec<(StateKey, Account)> {
+        self.settle();
+        let mut changed: Vec<(u64, Place)> =
+            self.changed.drain(..).map(|place| (self.slots.get(place).prefix(), place)).collect();
+        let key = |place: Place| self.slots.get(place).key();
+        changed.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(a.1).cmp(&key(b.1))));
+        changed.dedup();
+        let written = |(_, place)| {
+            let slot = self.slots.get(place);
+            (slot.key(), to_account(&slot.value()).expect("what a block wrote exists"))
+        };
+        let changed = changed.into_iter().map(written).collect();
+        self.next_epoch();
+        changed
+    }
+
+    fn settle(&mut self) {
+        let slots = &self.slots;
+        let free = &mut self.free;
+        let mut fresh = self.fresh_places.drain(..).peekable();
+        if fresh.peek().is_some() {
+            self.directory.change(|known| {
+                for place in fresh {
+                    let slot = slots.get(place);
+                    if exists(&slot.value()) {
+                        known.index.insert(&slot.key(), place);
+                    } else {
+                        free.push(place);
+                    }
+                }
+            });
+        }
+        self.fresh.clear();
+    }
+
+    fn next_epoch(&mut self) {
+        if self.epoch == u32::MAX {
+            self.slots.iter().for_each(|slot| slot.head.store(0, Relaxed));
+            self.epoch = 0;
+        }
+        self.epoch += 1;
+    }
+
+    /// A slot for `key`, without account.
+    fn take_place(&mut self, key: &StateKey) -> Place {
+        let place = self.free.pop().unwrap_or_else(|| {
+            assert!(self.next < UNKNOWN - 1, "a shard has fewer than 2^32 - 2 accounts");
+            if self.next as usize == self.slots.capacity() {
+                self.slots = self.slots.grown();
+                self.directory.change(|known| known.slots = self.slots.clone());
+            }
+            self.next += 1;
+            self.next - 1
+        });
+        self.slots.get(place).set_key(key);
         place
     }
+}
 
-    /// Takes the accounts changed since the last call, ascending by key.
-    pub(crate) fn take_changed(&mut self) -> impl Iterator<Item = (StateKey, Account)> {
-        let mut changed: Vec<(StateKey, Place)> =
-            self.changed.drain(..).map(|place| (self.keys[place as usize], place)).collect();
-        changed.sort_unstable();
-        for (_, place) in &changed {
-            self.marks[*place as usize] = false;
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use fresnel_types::Amount;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: u64) -> StateKey {
+        let mut bytes = [0; 32];
+        // Few keys differ in their first word, so that sorting needs the others.
+        bytes[0] = (number % 3) as u8;
+        bytes[8..16].copy_from_slice(&number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes());
+        StateKey(bytes)
+    }
+
+    proptest! {
+        /// Blocks of mentioned and opened accounts against a map: what was opened keeps its place, what was not gives
+        /// it back, and each block says what it changed, ascending, once.
+        #[test]
+        fn keeps_what_was_opened(
+            blocks in prop::collection::vec(prop::collection::vec((0_u64..400, any::<bool>()), 0..200), 1..8),
+            epoch in prop::sample::select(vec![1, u32::MAX - 3]),
+        ) {
+            let mut table = Table { epoch, ..Table::default() };
+            let mut model = BTreeMap::new();
+            let mut places = BTreeMap::new();
+            for block in &blocks {
+                let mut changed = BTreeMap::new();
+                for (number, write) in block {
+                    let place = table.place(&key(*number));
+                    prop_assert_eq!(table.place(&key(*number)), place);
+                    prop_assert_eq!(table.get(place), model.get(number).copied());
+                    if *write {
+                        let account = model.entry(*number).or_insert_with(Account::default);
+                        account.balance.0 += 1;
+                        changed.insert(key(*number), *account);
+                        table.set(place, account);
+                        prop_assert_eq!(*places.entry(*number).or_insert(place), place);
+                    }
+                }
+                prop_assert_eq!(table.take_changed(), changed.into_iter().collect::<Vec<_>>());
+            }
+            for number in 0..400 {
+                prop_assert_eq!(table.find(&key(number)), places.get(&number).copied());
+            }
+            let mentioned: usize = blocks.iter().map(Vec::len).max().unwrap_or(0);
+            prop_assert!(table.next as usize <= places.len() + mentioned, "places are given back");
         }
-        changed.into_iter().map(|(key, place)| (key, self.accounts[place as usize]))
-    }
-}
-
-#[expect(
-    clippy::disallowed_types,
-    reason = "a lookup per account is the cost of execution; this map is never iterated, so its order shows nowhere"
-)]
-type Places = std::collections::HashMap<StateKey, Place, KeyHashing>;
-
-/// Keys are hashes already, but whoever makes addresses can choose among many, so that a map that takes their bits as
-/// they are could be filled along one chain. A secret of the process, which no result depends on, prevents that.
-#[derive(Clone)]
-struct KeyHashing {
-    secrets: [u64; 2],
-}
-
-impl Default for KeyHashing {
-    fn default() -> Self {
-        let random = RandomState::new();
-        Self { secrets: [random.hash_one(0), random.hash_one(1)] }
-    }
-}
-
-impl BuildHasher for KeyHashing {
-    type Hasher = KeyHasher;
-
-    fn build_hasher(&self) -> KeyHasher {
-        KeyHasher { secrets: self.secrets, hash: 0 }
-    }
-}
-
-struct KeyHasher {
-    secrets: [u64; 2],
-    hash: u64,
-}
-
-impl Hasher for KeyHasher {
-    /// Takes 16 bytes of a key behind the owner's prefix: enough to part all keys, since they are hashes.
-    fn write(&mut self, bytes: &[u8]) {
-        let word =
-            |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("a state key has 32 bytes"));
-        let product = u128::from(word(4) ^ self.secrets[0]) * u128::from(word(12) ^ self.secrets[1]);
-        self.hash = (product as u64) ^ ((product >> 64) as u64);
     }
 
-    /// The length that precedes the bytes of an array: the same for every key.
-    fn write_usize(&mut self, _: usize) {}
-
-    fn finish(&self) -> u64 {
-        self.hash
+    #[test]
+    fn a_small_segment_moves_and_large_ones_stay() {
+        let mut table = Table::default();
+        for number in 0..70_000 {
+            table.open(&key(number), &Account { balance: Amount(number), ..Account::default() });
+        }
+        let keys: Vec<_> = (0..70_001).map(key).collect();
+        let mut found = vec![];
+        table.directory().find_all(&keys, &mut found);
+        assert_eq!(found.pop(), Some(UNKNOWN));
+        for (number, place) in (0..).zip(found) {
+            assert_eq!(table.get(place).expect("opened").balance, Amount(number));
+        }
+        assert!(table.take_changed().is_empty());
     }
 }

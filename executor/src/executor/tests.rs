@@ -173,6 +173,23 @@ fn a_receipt_is_consumed_once() {
     block(&mut far, &from(0, &sent.outbox[1]), &[]);
 }
 
+#[test]
+#[should_panic(expected = "as this executor's resolver resolved them")]
+fn places_of_another_executor_are_refused() {
+    let genesis = genesis(1, 1);
+    let (mut executor, _) = Executor::genesis(ShardId(0), &genesis);
+    let (other, _) = Executor::genesis(ShardId(0), &genesis);
+    let batch = [pay(0, 0, 1, 1, 1)];
+    let input = BlockInput {
+        opened: Timestamp(0),
+        peers: &[],
+        next_source: ShardId(0),
+        receipts: &[],
+        batches: &[&batch],
+    };
+    executor.execute_resolved(&input, vec![other.resolver().resolve(&batch)]);
+}
+
 /// A ledger without shards, tables or leaves, written from the rules.
 #[derive(Default)]
 struct Ledger {
@@ -321,6 +338,26 @@ proptest! {
             let address = public(owner).address();
             let balance = network.executors[0].account(&address).map(|account| account.balance.0);
             prop_assert_eq!(balance, ledger.balances.get(&address).copied());
+        }
+    }
+
+    /// What was resolved before anything executed, accounts that earlier blocks open included, executes alike.
+    #[test]
+    fn resolving_ahead_changes_nothing(blocks in prop::collection::vec(payments(60), 1..6)) {
+        let genesis = genesis(2, 3);
+        let (mut plain, _) = Executor::genesis(ShardId(1), &genesis);
+        let (mut ahead, _) = Executor::genesis(ShardId(1), &genesis);
+        let resolver = ahead.resolver();
+        let resolved: Vec<_> = blocks.iter().map(|batch| resolver.resolve(batch)).collect();
+        for (batch, resolved) in blocks.iter().zip(resolved) {
+            let input = BlockInput {
+                opened: Timestamp(5),
+                peers: &[],
+                next_source: ShardId(0),
+                receipts: &[],
+                batches: &[batch],
+            };
+            prop_assert_eq!(plain.execute(&input), ahead.execute_resolved(&input, vec![resolved]));
         }
     }
 

@@ -1,0 +1,158 @@
+//! Where accounts stand: one slot of one cache line each, numbered densely, in segments that never move.
+//!
+//! All words are atomics, which cost what plain words cost on the processors we know. So one thread can look keys up
+//! while another executes, and several threads can execute one block. What keeps them from reading half-written
+//! accounts is stated where they meet: keys are written once before anybody is told the place, accounts only by the
+//! executor between blocks or by rules of the engine.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use fresnel_types::{Amount, StateKey, leaves::Account};
+
+/// The number of a slot. That of an account stays the same for good.
+pub(crate) type Place = u32;
+
+/// The place of a key that has none.
+pub(crate) const UNKNOWN: Place = Place::MAX;
+
+/// What stands in a slot: an account in three words. The lowest bit of the third, which an account's bitmap of nonces
+/// never uses, says that the account exists; an account that does not is all zero.
+pub(crate) type Value = [u64; 3];
+
+/// The word of an account that transactions may add to without looking: its balance.
+pub(crate) const EXISTS: u64 = 1;
+
+/// Whether there is an account.
+pub(crate) fn exists(value: &Value) -> bool {
+    value[2] & EXISTS != 0
+}
+
+/// The words of an account.
+pub(crate) fn to_value(account: &Account) -> Value {
+    debug_assert_eq!(account.nonce_bits & EXISTS, 0, "the lowest unused nonce is not used");
+    [account.balance.0, account.nonce_base, account.nonce_bits | EXISTS]
+}
+
+/// The account in the words, if there is one.
+pub(crate) fn to_account(value: &Value) -> Option<Account> {
+    exists(value).then(|| Account {
+        balance: Amount(value[0]),
+        nonce_base: value[1],
+        nonce_bits: value[2] & !EXISTS,
+    })
+}
+
+/// A key, its account, and a mark of the block that uses it.
+#[repr(C, align(64))]
+#[derive(Default)]
+pub(crate) struct Slot {
+    key: [AtomicU64; 4],
+    value: [AtomicU64; 3],
+    /// An epoch in the high half, and what it says about the slot in the low half; one of an earlier epoch says nothing.
+    pub(crate) head: AtomicU64,
+}
+
+const _: () = assert!(size_of::<Slot>() == 64);
+
+impl Slot {
+    /// Brings the slot's line into the cache.
+    pub(crate) fn touch(&self) -> u64 {
+        self.head.load(Relaxed)
+    }
+
+    pub(crate) fn set_key(&self, key: &StateKey) {
+        for (word, bytes) in self.key.iter().zip(key.0.as_chunks().0) {
+            word.store(u64::from_be_bytes(*bytes), Relaxed);
+        }
+    }
+
+    pub(crate) fn has_key(&self, key: &StateKey) -> bool {
+        let mut differ = 0;
+        for (word, bytes) in self.key.iter().zip(key.0.as_chunks().0) {
+            differ |= word.load(Relaxed) ^ u64::from_be_bytes(*bytes);
+        }
+        differ == 0
+    }
+
+    pub(crate) fn key(&self) -> StateKey {
+        let mut key = StateKey::default();
+        for (word, bytes) in self.key.iter().zip(key.0.as_chunks_mut().0) {
+            *bytes = word.load(Relaxed).to_be_bytes();
+        }
+        key
+    }
+
+    /// The first word of the key, by which keys are sorted first.
+    pub(crate) fn prefix(&self) -> u64 {
+        self.key[0].load(Relaxed)
+    }
+
+    pub(crate) fn value(&self) -> Value {
+        [self.value[0].load(Relaxed), self.value[1].load(Relaxed), self.value[2].load(Relaxed)]
+    }
+
+    pub(crate) fn set_value(&self, value: &Value) {
+        for (word, new) in self.value.iter().zip(value) {
+            word.store(*new, Relaxed);
+        }
+    }
+
+    fn copy_of(other: &Self) -> Self {
+        let copy = Self::default();
+        copy.set_key(&other.key());
+        copy.set_value(&other.value());
+        copy.head.store(other.head.load(Relaxed), Relaxed);
+        copy
+    }
+}
+
+/// All slots of a table. Clones share them.
+#[derive(Clone)]
+pub(crate) struct Slots {
+    segments: Arc<[Arc<[Slot]>]>,
+}
+
+impl Default for Slots {
+    fn default() -> Self {
+        let first: Arc<[Slot]> = (0..FIRST).map(|_| Slot::default()).collect();
+        Self { segments: [first].into() }
+    }
+}
+
+impl Slots {
+    #[inline]
+    pub(crate) fn get(&self, place: Place) -> &Slot {
+        &self.segments[place as usize / SEGMENT][place as usize % SEGMENT]
+    }
+
+    /// How many slots there are.
+    pub(crate) fn capacity(&self) -> usize {
+        let last = self.segments.last().expect("the first segment is there from the start");
+        (self.segments.len() - 1) * SEGMENT + last.len()
+    }
+
+    /// More slots. A full segment stays where it is; only the first, while it is small, moves into one twice its size,
+    /// so that small shards take little memory and large ones never pause to copy.
+    pub(crate) fn grown(&self) -> Self {
+        let last = self.segments.last().expect("the first segment is there from the start");
+        let (kept, copied, size) = match last.len() {
+            SEGMENT => (self.segments.len(), &[][..], SEGMENT),
+            small => (self.segments.len() - 1, &last[..], 2 * small),
+        };
+        let fresh = (copied.len()..size).map(|_| Slot::default());
+        let segment: Arc<[Slot]> = copied.iter().map(Slot::copy_of).chain(fresh).collect();
+        Self { segments: self.segments[..kept].iter().cloned().chain([segment]).collect() }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
+        self.segments.iter().flat_map(|segment| segment.iter())
+    }
+}
+
+/// Slots of a full segment: 4 MiB.
+const SEGMENT: usize = 1 << 16;
+
+const FIRST: usize = 64;
