@@ -8,14 +8,14 @@ use std::{
 
 use fresnel_crypto::Verifier;
 use fresnel_types::{
-    AuthorityIndex, ClientId, CommitIndex, Effect, Input, Message, Party, Timestamp, decode, encode,
+    AuthorityIndex, ClientId, CommitIndex, Effect, Input, LogEntry, Message, Party, Timestamp, decode, encode,
 };
 
 use crate::{
     Options, Report, Violation, Workers,
     disk::SimDisk,
     faults::{self, Fault, Moment},
-    host::{self, Host, Stepped},
+    host::{self, Disks, Host, Stepped},
     invariants::{Broken, Monitor, hold},
     machines::Setup,
     network::{Fate, Network},
@@ -63,6 +63,7 @@ enum Event {
     Step(usize, u64),
     Tick(usize, u64),
     Release(usize, u64),
+    Checkpointed(usize, u64),
     /// Within an authority a message is for the process that ran when it was sent.
     Deliver {
         to: usize,
@@ -112,13 +113,12 @@ impl Cluster {
         let setup = Setup::new(options);
         let start = Timestamp(START);
         let mut random = Random::new(options.seed, "cluster");
-        let segment_bytes = random.pick(&[256 << 10, 1 << 20]);
         let parties = setup.parties();
         let hosts = parties
             .iter()
             .map(|party| {
-                let disk = SimDisk::new(Random::new(options.seed, &format!("disk of {party:?}")));
-                Host::new(*party, disk, segment_bytes)
+                let disk = |what| SimDisk::new(Random::new(options.seed, &format!("{what} of {party:?}")));
+                Host::new(*party, Disks { log: disk("disk"), checkpoints: disk("checkpoints") })
             })
             .collect();
         let sync_time = (0..options.authorities).map(|_| random.pick(&[100, 100, 400, 4_000])).collect();
@@ -186,7 +186,10 @@ impl Cluster {
                 }
             }
             Event::Release(host, incarnation) if self.is_current(host, incarnation) => self.release(host)?,
-            Event::Step(..) | Event::Tick(..) | Event::Release(..) => {}
+            Event::Checkpointed(host, incarnation) if self.is_current(host, incarnation) => {
+                self.checkpointed(host);
+            }
+            Event::Step(..) | Event::Tick(..) | Event::Release(..) | Event::Checkpointed(..) => {}
             Event::Deliver { to, from, bytes, incarnation } => self.deliver(to, from, &bytes, incarnation)?,
             Event::Submit(submission) => self.submit(submission),
             Event::Hear { client, authority, message } => self.hear(client, authority, &message)?,
@@ -220,8 +223,11 @@ impl Cluster {
         if host.is_up() {
             return Ok(());
         }
-        self.report.restarts += u64::from(host.incarnation > 0);
-        self.report.torn_tails += u64::from(host.start(&self.setup, &mut self.monitor, now)?);
+        let again = host.incarnation > 0;
+        let started = host.start(&self.setup, &mut self.monitor, now)?;
+        self.report.restarts += u64::from(again);
+        self.report.torn_tails += u64::from(started.torn);
+        self.report.restores_from_checkpoint += u64::from(started.from_checkpoint);
         let party = host.party;
         let authority = party.authority().expect("hosts are machines");
         let siblings: Vec<usize> = (0..self.hosts.len())
@@ -297,12 +303,25 @@ impl Cluster {
         };
         for entry in host::entries(&effects) {
             self.monitor.persisted(party, entry)?;
+            let completed = matches!(entry, LogEntry::Checkpoint(piece) if piece.last);
+            self.report.checkpoints += u64::from(completed);
         }
         self.records(index)?;
         let heard = if armed.is_some() { self.random.index(effects.len() + 1) } else { effects.len() };
         for effect in effects.into_iter().take(heard) {
-            if let Effect::Send { to, message } = effect {
-                self.send(party, &to, message)?;
+            match effect {
+                Effect::Persist(_) => {}
+                Effect::Send { to, message } => self.send(party, &to, message)?,
+                Effect::Checkpoint(checkpoint) => {
+                    self.hosts[index].begin_checkpoint(&checkpoint)?;
+                    let time = self.random.between(1_000, self.setup.keeping.store_time);
+                    let incarnation = self.hosts[index].incarnation;
+                    self.scheduler.after(time, Event::Checkpointed(index, incarnation));
+                }
+                Effect::Forget(before) => {
+                    let retained = self.setup.keeping.log_retained;
+                    self.report.log_segments_deleted += self.hosts[index].forget(before, retained)?;
+                }
             }
         }
         if let Some(fault) = &armed {
@@ -311,6 +330,14 @@ impl Cluster {
         self.wake(index);
         self.schedule_tick(index);
         Ok(())
+    }
+
+    fn checkpointed(&mut self, index: usize) {
+        self.report.checkpoints += 1;
+        self.trace(index, b"checkpointed");
+        if self.hosts[index].finish_checkpoint() {
+            self.wake(index);
+        }
     }
 
     /// The log is of no use any more: the process ends, and what it wrote is as after a loss of power.

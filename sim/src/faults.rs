@@ -121,8 +121,18 @@ pub fn draw(options: &Options, period: u64) -> Vec<Event> {
         draw_one(options, &mut random, kind, at, length, &mut events);
         at += random.below(2 * pause) + 1;
     }
+    events.extend(end_of_all(options, period));
     events.sort_by_key(|event| event.at);
     events
+}
+
+/// In some runs everybody ends at once, late enough that there is something to restore.
+fn end_of_all(options: &Options, period: u64) -> Option<Event> {
+    let mut random = Random::new(options.seed, "end of all");
+    let authorities: Vec<AuthorityIndex> = (0..options.authorities as u16).map(AuthorityIndex).collect();
+    let moment = random.pick(&[Moment::Now, Moment::BeforeSync, Moment::BetweenSends]);
+    let (at, down) = (random.between(period / 2, period - period / 10), period / 10);
+    random.chance(250).then_some(Event { at, fault: Fault::PowerLoss { authorities, down, moment } })
 }
 
 fn draw_one(

@@ -1,22 +1,26 @@
-//! The process of one machine: its inbox, its log, and the steps in which a driver runs it.
+//! The process of one machine: its inbox, its log, its checkpoints, and the steps in which a driver runs it.
 
 use std::collections::VecDeque;
 
 use fresnel_log::{Log, LogError, Recovered};
-use fresnel_types::{BlockIndex, Effect, Input, LogEntry, Machine, Party, Timestamp};
+use fresnel_state::CheckpointStore;
+use fresnel_types::{
+    BlockIndex, Checkpoint, Effect, EntryNumber, Input, LogEntry, Machine, Party, Timestamp,
+};
 
 use crate::{
+    checkpoints::SimStore,
     disk::SimDisk,
     invariants::{Broken, Monitor, hold},
     machines::{AnyMachine, Setup},
 };
 
-/// A machine with its disk, running or not.
+/// A machine with its disks, running or not.
 pub(crate) struct Host {
     pub(crate) party: Party,
     life: Option<Life>,
-    /// The disk while nothing runs.
-    disk: Option<SimDisk>,
+    /// The disks while nothing runs.
+    disks: Option<Disks>,
     /// Counts starts, so that what was meant for an earlier process does not reach a later one.
     pub(crate) incarnation: u64,
     inbox: VecDeque<Input>,
@@ -29,17 +33,33 @@ pub(crate) struct Host {
     pub(crate) woken: bool,
     /// Blocks whose records the monitor has seen.
     pub(crate) recorded: BlockIndex,
-    /// Log entries that were synced.
-    durable: u64,
+    /// The number behind the last log entry that was synced.
+    durable: EntryNumber,
+    /// Entries of the log before this one need not be there.
+    forgotten: EntryNumber,
     idle_ticks: u64,
-    segment_bytes: u64,
+}
+
+/// What a loss of power strikes.
+pub(crate) struct Disks {
+    pub(crate) log: SimDisk,
+    pub(crate) checkpoints: SimDisk,
 }
 
 struct Life {
     machine: AnyMachine,
     log: Log<SimDisk>,
+    checkpoints: SimStore,
     /// Effects of the last step, waiting for their sync.
     unreleased: Option<Vec<Effect>>,
+}
+
+/// What a start found.
+pub(crate) struct Started {
+    /// The log had a torn tail.
+    pub(crate) torn: bool,
+    /// The machine began with a checkpoint.
+    pub(crate) from_checkpoint: bool,
 }
 
 /// What a step gives to do.
@@ -53,11 +73,11 @@ pub(crate) enum Stepped {
 }
 
 impl Host {
-    pub(crate) fn new(party: Party, disk: SimDisk, segment_bytes: u64) -> Self {
+    pub(crate) fn new(party: Party, disks: Disks) -> Self {
         Self {
             party,
             life: None,
-            disk: Some(disk),
+            disks: Some(disks),
             incarnation: 0,
             inbox: VecDeque::new(),
             offset: 0,
@@ -65,9 +85,9 @@ impl Host {
             tick_at: None,
             woken: false,
             recorded: BlockIndex(0),
-            durable: 0,
+            durable: EntryNumber(0),
+            forgotten: EntryNumber(0),
             idle_ticks: 0,
-            segment_bytes,
         }
     }
 
@@ -84,39 +104,45 @@ impl Host {
         self.life.as_ref().map(|life| &life.machine)
     }
 
-    /// Opens log and machine; whether the log had a torn tail. The monitor is shown what is recovered: it may be more than
-    /// was released, and must never be less.
+    /// Opens log, store and machine. The monitor is shown what is recovered: it may be more than was released, and must
+    /// never be less.
     pub(crate) fn start(
         &mut self,
         setup: &Setup,
         monitor: &mut Monitor,
         now: Timestamp,
-    ) -> Result<bool, Broken> {
-        let disk = self.disk.take().expect("a host that is down has its disk");
-        let options = fresnel_log::Options { segment_bytes: self.segment_bytes };
+    ) -> Result<Started, Broken> {
+        let disks = self.disks.take().expect("a host that is down has its disks");
+        let options = fresnel_log::Options { segment_bytes: setup.keeping.segment_bytes };
         let broken = |what| Broken { invariant: "D2", what };
-        let (log, Recovered { entries, cut }) = Log::open(disk, options)
+        let (log, Recovered { entries, cut }) = Log::open(disks.log, options)
             .map_err(|error| broken(format!("the log of {:?}: {error}", self.party)))?;
         hold!(
             "D2",
-            entries.len() as u64 >= self.durable,
-            "{:?} recovered {} of {} durable entries",
+            entries.first <= self.forgotten && entries.next() >= self.durable,
+            "{:?} recovered the entries from {} to {} of those from {} to {} that are durable",
             self.party,
-            entries.len(),
+            entries.first,
+            entries.next(),
+            self.forgotten,
             self.durable
         );
-        let durable = usize::try_from(self.durable).expect("no more than were recovered");
-        entries[durable..].iter().try_for_each(|entry| monitor.persisted(self.party, entry))?;
-        self.durable = entries.len() as u64;
+        let seen = usize::try_from(self.durable.0 - entries.first.0).expect("no more than were recovered");
+        entries.entries[seen..].iter().try_for_each(|entry| monitor.persisted(self.party, entry))?;
+        self.durable = entries.next();
+        let checkpoints = SimStore::open(disks.checkpoints).expect("these disks do not fail");
+        let restored = checkpoints.load().expect("these disks do not fail");
+        let logged = |entry: &LogEntry| matches!(entry, LogEntry::Checkpoint(piece) if piece.last);
+        let from_checkpoint = restored.is_some() || entries.entries.iter().any(logged);
         let now = self.clock(now);
-        let machine = AnyMachine::open(setup, self.party, entries, now)
+        let machine = AnyMachine::open(setup, self.party, restored, entries, now)
             .map_err(|error| broken(format!("{:?} cannot be restored: {error}", self.party)))?;
-        self.life = Some(Life { machine, log, unreleased: None });
+        self.life = Some(Life { machine, log, checkpoints, unreleased: None });
         self.incarnation += 1;
         self.tick_at = None;
         self.woken = false;
         self.recorded = BlockIndex(0);
-        Ok(cut.is_some())
+        Ok(Started { torn: cut.is_some(), from_checkpoint })
     }
 
     /// Ends the process. With `write_through`, what it had appended reaches the disk unsynced.
@@ -127,17 +153,19 @@ impl Host {
                 let failed = life.log.sync();
                 assert!(failed.is_err(), "the sync was made to fail");
             }
-            let mut disk = life.log.into_disk();
-            disk.repair();
-            self.disk = Some(disk);
+            let mut log = life.log.into_disk();
+            log.repair();
+            self.disks = Some(Disks { log, checkpoints: life.checkpoints.into_disk() });
         }
         self.inbox.clear();
         self.tick_at = None;
     }
 
-    /// Drops or tears what is unsynced on the disk of a host that is down.
+    /// Drops or tears what is unsynced on the disks of a host that is down.
     pub(crate) fn lose_power(&mut self) {
-        self.disk.as_mut().expect("power is lost after the process ended").lose_power();
+        let disks = self.disks.as_mut().expect("power is lost after the process ended");
+        disks.log.lose_power();
+        disks.checkpoints.lose_power();
     }
 
     /// Makes the next sync fail.
@@ -230,7 +258,7 @@ impl Host {
         match life.log.sync() {
             Ok(()) => {
                 let effects = life.unreleased.take().expect("a release follows a step");
-                self.durable += entries(&effects).count() as u64;
+                self.durable.0 += entries(&effects).count() as u64;
                 Some(effects)
             }
             Err(LogError::Disk(_)) => None,
@@ -239,13 +267,48 @@ impl Host {
             }
         }
     }
+
+    /// Begins to store a checkpoint.
+    pub(crate) fn begin_checkpoint(&mut self, checkpoint: &Checkpoint) -> Result<(), Broken> {
+        hold!(
+            "checkpoint",
+            checkpoint.entry <= self.durable,
+            "a checkpoint of {:?} covers the log up to {} of {}",
+            self.party,
+            checkpoint.entry,
+            self.durable
+        );
+        let life = self.life.as_mut().expect("effects belong to a running process");
+        life.checkpoints.begin(checkpoint).expect("these disks do not fail");
+        Ok(())
+    }
+
+    /// Ends what was begun, and tells the machine; whether a step is to be scheduled.
+    pub(crate) fn finish_checkpoint(&mut self) -> bool {
+        let life = self.life.as_mut().expect("a store ends with its process");
+        let block = life.checkpoints.finish().expect("these disks do not fail");
+        self.take(Input::Checkpointed(block))
+    }
+
+    /// Lets the log delete what the machine needs no more. Returns the segments deleted.
+    pub(crate) fn forget(&mut self, before: EntryNumber, retained_bytes: u64) -> Result<u64, Broken> {
+        let life = self.life.as_mut().expect("effects belong to a running process");
+        let covered = match self.party {
+            Party::Worker(..) => life.checkpoints.entry(),
+            Party::Beacon(_) | Party::Client(_) => self.durable,
+        };
+        hold!("D1", before <= covered, "{:?} forgets up to {before} of {covered}", self.party);
+        self.forgotten = self.forgotten.max(before);
+        let forgotten = life.log.forget(before, retained_bytes).expect("removing does not fail");
+        Ok(forgotten.segments)
+    }
 }
 
 /// Entries of an effect list that are to be durable.
 pub(crate) fn entries(effects: &[Effect]) -> impl Iterator<Item = &LogEntry> {
     effects.iter().filter_map(|effect| match effect {
         Effect::Persist(entry) => Some(entry),
-        Effect::Send { .. } => None,
+        Effect::Send { .. } | Effect::Checkpoint(_) | Effect::Forget(_) => None,
     })
 }
 

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod checkpoints;
 mod cluster;
 pub mod disk;
 pub mod faults;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use fresnel_beacon::{Beacon, Pacing};
 use fresnel_shard::{Batching, Worker};
 use fresnel_types::{
-    AuthorityIndex, BlockIndex, Effect, Genesis, Input, LogEntry, Machine, Party, PublicKey, Record,
+    AuthorityIndex, BlockIndex, Effect, Entries, Genesis, Input, Machine, Party, PublicKey, Record,
     Timestamp,
+    checkpoint::Restored,
     status::{BeaconStatus, WorkerStatus},
     verify::Rules,
 };
@@ -14,13 +15,14 @@ use fresnel_types::{
 use crate::{
     Options, Workers,
     opaque::{self, OpaqueWorker},
-    options::Chain,
+    options::{Chain, Keeping},
     random::Random,
 };
 
 /// What every machine is opened with.
 pub(crate) struct Setup {
     pub(crate) options: Options,
+    pub(crate) keeping: Keeping,
     pub(crate) chain: Chain,
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) rules: Arc<Rules>,
@@ -31,7 +33,7 @@ impl Setup {
         let chain = Chain::new(options);
         let genesis = Arc::new(chain.genesis.clone());
         let rules = Arc::new(Rules::of(&genesis));
-        Self { options: options.clone(), chain, genesis, rules }
+        Self { options: options.clone(), keeping: Keeping::of_seed(options.seed), chain, genesis, rules }
     }
 
     /// The local timing of a beacon: some hurry, some take their time.
@@ -58,26 +60,30 @@ pub(crate) enum AnyMachine {
 }
 
 impl AnyMachine {
-    /// Opens the machine of `party`; an error says why its log does not restore it.
+    /// Opens the machine of `party`; an error says why its checkpoint and log do not restore it.
     pub(crate) fn open(
         setup: &Setup,
         party: Party,
-        log: Vec<LogEntry>,
+        restored: Option<Restored>,
+        log: Entries,
         now: Timestamp,
     ) -> Result<Self, String> {
         let rules = setup.rules.clone();
         match party {
             Party::Beacon(authority) => {
                 let key = setup.chain.keys[authority.index()].clone();
-                let config =
-                    fresnel_beacon::Config { authority, rules, key, pacing: setup.pacing(authority) };
+                let pacing = setup.pacing(authority);
+                let checkpoint_commits = setup.keeping.checkpoint_commits;
+                let config = fresnel_beacon::Config { authority, rules, key, pacing, checkpoint_commits };
                 let beacon = Beacon::open(config, log, now).map_err(|error| error.to_string())?;
                 Ok(Self::Beacon(Box::new(beacon)))
             }
             Party::Worker(authority, shard) if setup.options.workers == Workers::Real => {
                 let (genesis, batching) = (setup.genesis.clone(), Batching::default());
-                let config = fresnel_shard::Config { authority, shard, genesis, rules, batching };
-                let worker = Worker::open(config, log, now).map_err(|error| error.to_string())?;
+                let checkpointing = setup.keeping.checkpointing.clone();
+                let config =
+                    fresnel_shard::Config { authority, shard, genesis, rules, batching, checkpointing };
+                let worker = Worker::open(config, restored, log, now).map_err(|error| error.to_string())?;
                 Ok(Self::Worker(Box::new(worker)))
             }
             Party::Worker(authority, shard) => {
@@ -87,7 +93,7 @@ impl AnyMachine {
                 let key = key.expect("every shard has funded accounts").clone();
                 let interval = 1_000_000 * setup.rules.committee.size() as u64 / setup.options.rate.max(1);
                 let config = opaque::Config { authority, shard, rules, key, interval };
-                Ok(Self::Opaque(Box::new(OpaqueWorker::open(config, log, now))))
+                Ok(Self::Opaque(Box::new(OpaqueWorker::open(config, log.entries, now))))
             }
             Party::Client(_) => unreachable!("clients are no machines"),
         }

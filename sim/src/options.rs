@@ -3,6 +3,7 @@
 use std::fmt;
 
 use fresnel_crypto::SigningKey;
+use fresnel_shard::Checkpointing;
 use fresnel_types::{
     Amount, Authority, Genesis, Parameters, PublicKey, Shards, genesis::Allocation, limits::PROTOCOL_VERSION,
 };
@@ -68,6 +69,37 @@ impl fmt::Display for Options {
             write!(f, " --beacons-only")?;
         }
         Ok(())
+    }
+}
+
+/// How the processes of a seed keep what they keep: from checkpoints that follow one another to runs that see none.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeping {
+    pub(crate) segment_bytes: u64,
+    /// Bytes of a log that are kept for peers although the machine needs them no more.
+    pub(crate) log_retained: u64,
+    /// When workers take checkpoints.
+    pub(crate) checkpointing: Checkpointing,
+    /// Commits from one checkpoint of a beacon to the next.
+    pub(crate) checkpoint_commits: u64,
+    /// The most microseconds that storing a checkpoint takes.
+    pub(crate) store_time: u64,
+}
+
+impl Keeping {
+    /// Draws that of a seed.
+    pub(crate) fn of_seed(seed: u64) -> Self {
+        let mut random = Random::new(seed, "keeping");
+        Self {
+            segment_bytes: random.pick(&[64 << 10, 256 << 10, 1 << 20]),
+            log_retained: random.pick(&[0, 0, 128 << 10, 1 << 20]),
+            checkpointing: Checkpointing {
+                interval: random.pick(&[0, 100_000, 1_000_000, 5_000_000, 20_000_000]),
+                bytes_max: random.pick(&[2_000, 128 << 20]),
+            },
+            checkpoint_commits: random.pick(&[0, 64, 128, 500]),
+            store_time: random.pick(&[2_000, 100_000, 2_000_000]),
+        }
     }
 }
 

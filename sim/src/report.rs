@@ -19,6 +19,12 @@ pub struct Report {
     pub power_losses: u64,
     /// Logs that were opened with a torn tail.
     pub torn_tails: u64,
+    /// Checkpoints that were stored by workers or completed in the log by beacons.
+    pub checkpoints: u64,
+    /// Machines started again that began with one.
+    pub restores_from_checkpoint: u64,
+    /// Segments of logs that were deleted because no restart needs them.
+    pub log_segments_deleted: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
     /// Requests for vertices and batches.
@@ -63,6 +69,9 @@ impl Report {
         self.restarts += restarts;
         self.power_losses += power_losses;
         self.torn_tails += torn_tails;
+        self.checkpoints += other.checkpoints;
+        self.restores_from_checkpoint += other.restores_from_checkpoint;
+        self.log_segments_deleted += other.log_segments_deleted;
         self.sync_errors += sync_errors;
         self.fetches += fetches;
         self.floors_passed += floors_passed;
@@ -104,6 +113,11 @@ impl fmt::Display for Report {
             self.sync_errors,
             self.lost,
             self.lost + self.delivered
+        )?;
+        writeln!(
+            f,
+            "checkpoints: {}, {} restarts began with one, {} segments of logs deleted",
+            self.checkpoints, self.restores_from_checkpoint, self.log_segments_deleted
         )?;
         writeln!(
             f,
