@@ -30,6 +30,8 @@ pub struct Counters {
     pub conflicts: u64,
     /// Messages or parts of them dropped because they were out of bounds or of no use.
     pub dropped: u64,
+    /// Checkpoints that are complete in the log.
+    pub checkpoints: u64,
     /// Orders asked for by an own worker that are no longer kept.
     pub orders_gone: u64,
 }

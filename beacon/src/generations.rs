@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use fresnel_types::BatchId;
+use wincode::{SchemaRead, SchemaWrite};
 
 use crate::limits::BATCH_IDS_PER_GENERATION;
 
 /// Recent batch ids, at most two generations of them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub(crate) struct Generations {
     young: BTreeSet<BatchId>,
     old: BTreeSet<BatchId>,

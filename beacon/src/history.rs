@@ -29,10 +29,7 @@ struct Past {
 impl History {
     /// Adds the next commit and forgets the oldest beyond the bounds.
     pub(crate) fn add(&mut self, commit: Commit, digest: CommitDigest, vertices: Vec<Arc<SignedVertex>>) {
-        self.digests.push_back((commit.index, digest));
-        if self.digests.len() > DIGESTS_RETAINED {
-            self.digests.pop_front();
-        }
+        self.add_digest(commit.index, digest);
         let bytes = codec::encoded_len(&commit)
             + vertices.iter().map(|vertex| codec::encoded_len::<SignedVertex>(vertex)).sum::<usize>();
         self.bytes += bytes;
@@ -41,6 +38,25 @@ impl History {
             let Some(past) = self.commits.pop_front() else { break };
             self.bytes -= past.bytes;
         }
+    }
+
+    /// Adds the next commit, of which not all vertices are there any more: it and what came before is for no peer.
+    pub(crate) fn add_bare(&mut self, index: CommitIndex, digest: CommitDigest) {
+        self.add_digest(index, digest);
+        self.commits.clear();
+        self.bytes = 0;
+    }
+
+    fn add_digest(&mut self, index: CommitIndex, digest: CommitDigest) {
+        self.digests.push_back((index, digest));
+        if self.digests.len() > DIGESTS_RETAINED {
+            self.digests.pop_front();
+        }
+    }
+
+    /// The last commit added.
+    pub(crate) fn last(&self) -> Option<(CommitIndex, CommitDigest)> {
+        self.digests.back().copied()
     }
 
     /// The commits from an index on, as many as fit an answer; none when they are not kept or not made yet.

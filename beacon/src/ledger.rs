@@ -81,31 +81,79 @@ impl LedgerState {
         }
     }
 
-    /// Its hash. The state is hashed in sections, each far below the codec's limit however large the chain: the frame
-    /// with the blocks, each shard, each authority, the batches of each round.
+    /// Its hash, from that of each section.
     pub fn digest(&self) -> Root {
-        let section = |bytes: Vec<u8>| hash(Domain::BeaconState, &[&[0], &bytes]);
+        let mut hashes = vec![];
+        for section in self.sections() {
+            hashes.extend(hash(Domain::BeaconState, &[&[0], &section]));
+        }
+        Root(hash(Domain::BeaconState, &[&[1], &hashes]))
+    }
+
+    /// Its bytes in sections, each far below the codec's limit however large the chain: four of the frame, what is
+    /// ordered, the reputation and the blocks, one per shard, one per authority, one per round with batches.
+    pub fn sections(&self) -> impl Iterator<Item = Vec<u8>> {
         let frame = (self.commit, self.time, self.anchor, self.floor);
-        let mut sections = section(codec::encode(&frame)).to_vec();
-        sections.extend(section(codec::encode(&self.ordered)));
-        sections.extend(section(codec::encode(&self.reputation)));
-        sections.extend(section(codec::encode(&self.blocks)));
-        for shard in &self.shards {
-            sections.extend(section(codec::encode(shard)));
-        }
-        for held in &self.held {
-            sections.extend(section(codec::encode(held)));
-        }
-        for (round, batches) in &self.batches {
-            sections.extend(section(codec::encode(&(*round, batches.clone()))));
-        }
-        Root(hash(Domain::BeaconState, &[&[1], &sections]))
+        let head = [
+            codec::encode(&frame),
+            codec::encode(&self.ordered),
+            codec::encode(&self.reputation),
+            codec::encode(&self.blocks),
+        ];
+        let batches = |(round, batches): (&Round, &Vec<BatchId>)| codec::encode(&(*round, batches.clone()));
+        head.into_iter()
+            .chain(self.shards.iter().map(codec::encode))
+            .chain(self.held.iter().map(codec::encode))
+            .chain(self.batches.iter().map(batches))
+    }
+
+    /// The state with these sections, on a chain with these rules.
+    ///
+    /// # Errors
+    /// When they are no state of such a chain. Whether they are a true one only the digest tells.
+    pub fn of_sections<'a>(
+        rules: &Rules,
+        mut sections: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<Self, StateError> {
+        let mut next = || sections.next().ok_or(StateError::Sections);
+        let (commit, time, anchor, floor) = codec::decode(next()?)?;
+        Ok(Self {
+            commit,
+            time,
+            anchor,
+            floor,
+            ordered: codec::decode(next()?)?,
+            reputation: codec::decode(next()?)?,
+            blocks: codec::decode(next()?)?,
+            shards: rules
+                .shards
+                .iter()
+                .map(|_| Ok(codec::decode(next()?)?))
+                .collect::<Result<_, StateError>>()?,
+            held: rules
+                .committee
+                .indices()
+                .map(|_| Ok(codec::decode(next()?)?))
+                .collect::<Result<_, StateError>>()?,
+            batches: sections.map(codec::decode).collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether the vertex in `place`, above the floor, is ordered.
     pub fn is_ordered(&self, place: Place) -> bool {
         self.ordered.get(&place.0).is_some_and(|authors| authors.contains(place.1))
     }
+}
+
+/// Why bytes are no state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A section is missing.
+    #[error("a section of the state is missing")]
+    Sections,
+    /// A section does not decode.
+    #[error("a section of the state is malformed")]
+    Codec(#[from] codec::CodecError),
 }
 
 /// What the order counted since it was opened.
@@ -144,6 +192,12 @@ impl Ledger {
     pub fn new(rules: Arc<Rules>) -> Self {
         let state = LedgerState::new(&rules);
         Self { rules, state, remembered: BTreeSet::new(), counters: Counters::default() }
+    }
+
+    /// After the last commit of `state`.
+    pub fn restored(rules: Arc<Rules>, state: LedgerState) -> Self {
+        let remembered = state.batches.values().flatten().copied().collect();
+        Self { rules, state, remembered, counters: Counters::default() }
     }
 
     /// The state after the last commit.

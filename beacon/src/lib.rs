@@ -4,6 +4,7 @@
 
 mod availability;
 mod catch_up;
+mod checkpoint;
 pub mod counters;
 pub mod dag;
 mod fetch;
@@ -23,6 +24,7 @@ pub mod schedule;
 mod slots;
 mod streams;
 
+pub use checkpoint::CheckpointError;
 pub use counters::Counters;
 pub use machine::{Beacon, Config, Evidence, RecoveryError};
 pub use pacing::Pacing;

@@ -64,6 +64,12 @@ pub const DIGESTS_RETAINED: usize = 1 << 18;
 /// Commit digests in one answer.
 pub const DIGESTS_PER_ANSWER: usize = 4_096;
 
+/// Bytes of the state in one piece of a checkpoint: an entry of the log, small enough to be written between two votes.
+pub const CHECKPOINT_PIECE_BYTES: usize = 1 << 20;
+
+/// Commits between two checkpoints, unless configured otherwise: ten seconds at fifty commits per second.
+pub const CHECKPOINT_COMMITS: u64 = 512;
+
 /// Commits in one range.
 pub const COMMITS_PER_RANGE: usize = 64;
 

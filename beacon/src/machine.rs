@@ -2,8 +2,9 @@
 //!
 //! What it does is in the modules below, each a step of the same loop: `voting` takes proposals and votes, `settling`
 //! moves what is certified into the DAG and takes commits out of it, `proposing` makes own vertices, `healing` says
-//! things again and fills gaps, `recovery` starts from a log.
+//! things again and fills gaps, `checkpointing` lets the log forget, `recovery` starts from a log.
 
+mod checkpointing;
 mod healing;
 mod proposing;
 mod recovery;
@@ -25,6 +26,7 @@ use fresnel_types::{
     verify::Rules,
 };
 
+use self::checkpointing::Checkpointing;
 pub use self::recovery::RecoveryError;
 use crate::{
     availability::Availability,
@@ -53,6 +55,9 @@ pub struct Config {
     pub key: SigningKey,
     /// Local timing.
     pub pacing: Pacing,
+    /// Commits between two checkpoints at least; they are taken at multiples of
+    /// [`COMMITS_PER_CHECKPOINT`](fresnel_types::limits::COMMITS_PER_CHECKPOINT), where the order names the state.
+    pub checkpoint_commits: u64,
 }
 
 /// The beacon of one authority.
@@ -76,6 +81,7 @@ pub struct Beacon {
     streams: Streams,
     history: History,
     catch_up: CatchUp,
+    checkpointing: Checkpointing,
     own: Own,
     /// Vertices in the DAG that ask for something and are not ordered.
     lively: BTreeSet<VertexRef>,
@@ -157,7 +163,7 @@ impl Beacon {
     }
 
     fn blank(config: Config, now: Timestamp) -> Self {
-        let Config { authority, rules, key, pacing } = config;
+        let Config { authority, rules, key, pacing, checkpoint_commits } = config;
         let size = rules.committee.size();
         Self {
             me: authority,
@@ -173,6 +179,7 @@ impl Beacon {
             streams: Streams::new(rules.shards, pacing.resend_max),
             history: History::default(),
             catch_up: CatchUp::new(authority, size, rules.parameters.floor_depth),
+            checkpointing: Checkpointing::new(checkpoint_commits),
             own: Own::default(),
             lively: BTreeSet::new(),
             urgent: Round(0),
@@ -299,7 +306,11 @@ impl Machine for Beacon {
             Input::Message { from, message } => self.message(now, from, message.into_inner(), effects),
             Input::Connected(Party::Beacon(peer)) => self.greet(peer, effects),
             // A worker says by itself what it wants; clients are only answered.
-            Input::Tick | Input::Connected(_) | Input::Disconnected(_) | Input::Submit { .. } => {}
+            Input::Tick
+            | Input::Connected(_)
+            | Input::Disconnected(_)
+            | Input::Submit { .. }
+            | Input::Checkpointed(_) => {}
         }
         self.settle(now, effects);
         if self.propose(now, effects) {
@@ -307,6 +318,7 @@ impl Machine for Beacon {
         }
         self.heal(now, effects);
         self.flush_orders(now, effects);
+        self.write_checkpoint(effects);
     }
 
     fn deadline(&self) -> Option<Timestamp> {

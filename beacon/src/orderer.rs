@@ -96,25 +96,39 @@ impl Orderer {
         }
     }
 
+    /// The order after `last`, which left `state`.
+    pub fn restored(rules: Arc<Rules>, state: LedgerState, last: &Commit) -> Self {
+        let digest = last.digest();
+        Self {
+            demoted: state.reputation.demoted(&rules.committee),
+            commit_vote: CommitVote { index: last.index, digest },
+            ledger: Ledger::restored(Arc::clone(&rules), state),
+            rules,
+            digest,
+        }
+    }
+
     /// All commits that can be decided now. Raises the floor of `dag` after each.
     pub fn advance(&mut self, dag: &mut Dag) -> Vec<Committed> {
-        let mut commits = vec![];
-        while let Some(decision) = rule::decide(&self.rules, dag, &self.demoted, self.pointer()) {
-            let counters = &mut self.ledger.counters;
-            *(if decision.direct { &mut counters.direct } else { &mut counters.indirect }) += 1;
-            let draft = self.draft(decision.anchor, |(round, author)| {
-                let vertex = dag.get(round, author)?;
-                Some((dag.reference(round, author)?, &vertex.vertex.head))
-            });
-            let present = |vertex: &VertexRef| {
-                Arc::clone(dag.get(vertex.round, vertex.author).expect("the draft found it"))
-            };
-            let vertices = draft.commit.vertices.iter().map(present).collect();
-            let committed = self.apply(draft, vertices);
-            self.settle(dag, &committed.commit);
-            commits.push(committed);
-        }
-        commits
+        std::iter::from_fn(|| self.advance_once(dag)).collect()
+    }
+
+    /// The next commit, if it can be decided now. Raises the floor of `dag`.
+    pub fn advance_once(&mut self, dag: &mut Dag) -> Option<Committed> {
+        let decision = rule::decide(&self.rules, dag, &self.demoted, self.pointer())?;
+        let counters = &mut self.ledger.counters;
+        *(if decision.direct { &mut counters.direct } else { &mut counters.indirect }) += 1;
+        let draft = self.draft(decision.anchor, |(round, author)| {
+            let vertex = dag.get(round, author)?;
+            Some((dag.reference(round, author)?, &vertex.vertex.head))
+        });
+        let present = |vertex: &VertexRef| {
+            Arc::clone(dag.get(vertex.round, vertex.author).expect("the draft found it"))
+        };
+        let vertices = draft.commit.vertices.iter().map(present).collect();
+        let committed = self.apply(draft, vertices);
+        self.settle(dag, &committed.commit);
+        Some(committed)
     }
 
     /// Applies a commit that was decided elsewhere, and inserts its vertices into `dag` if they are absent: an own commit
@@ -142,6 +156,32 @@ impl Orderer {
         }
         self.settle(dag, commit);
         Ok(committed)
+    }
+
+    /// Puts back into `dag` what a commit up to the restored one ordered above the floor: the next commits are made on
+    /// top of it. `vertices` are those that it names there, in order.
+    ///
+    /// # Errors
+    /// When one of them names something above the floor that no commit before ordered, or is not the one present.
+    pub fn reinsert(
+        &self,
+        dag: &mut Dag,
+        commit: &Commit,
+        vertices: Vec<Arc<SignedVertex>>,
+    ) -> Result<(), ReplayError> {
+        for vertex in vertices {
+            let head = &vertex.vertex.head;
+            if let Some(missing) = dag.missing_links(head).first() {
+                return Err(ReplayError::Missing(commit.index, *missing));
+            }
+            let reference = head.reference();
+            if dag.reference(head.round, head.author).is_some_and(|present| present != reference) {
+                return Err(ReplayError::Conflict(commit.index, reference));
+            }
+            dag.insert(vertex);
+        }
+        self.settle(dag, commit);
+        Ok(())
     }
 
     /// The last commit with its digest and time.

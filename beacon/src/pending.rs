@@ -9,6 +9,7 @@ use fresnel_types::{
     Attestation, AuthorityIndex, BatchId, BatchRef, BlockIndex, Order, OrderEvent, Parameters, Round,
     ShardHeader, Shards, limits::ATTESTATIONS_PER_HEADER_MAX, message::Offer,
 };
+use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
     generations::Generations,
@@ -16,7 +17,7 @@ use crate::{
 };
 
 /// The payload of coming and open own vertices.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Pending {
     me: AuthorityIndex,
     shards: Vec<Shard>,
@@ -24,28 +25,49 @@ pub(crate) struct Pending {
     outstanding: BTreeMap<Round, Vec<ShardHeader>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Shard {
     batches: VecDeque<BatchRef>,
     /// Ids in `batches` or outstanding.
     known: BTreeSet<BatchId>,
-    /// Own batches that took effect.
-    effective: Generations,
     attestations: BTreeMap<BlockIndex, Attestation>,
     /// Blocks with an outstanding attestation.
     attesting: BTreeSet<BlockIndex>,
-    /// Blocks with an ordered one.
-    attested: BTreeSet<BlockIndex>,
-    held: Vec<BlockIndex>,
-    /// Whether `held` says more than the last own vertex did.
+    /// Whether `past.held` says more than the last own vertex did.
     held_is_news: bool,
     waits: bool,
+    past: Past,
+}
+
+/// What past commits and vertices left of a shard: a checkpoint holds it. All else the log above the floor tells, or
+/// the worker, who offers again whatever no commit showed it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub(crate) struct Past {
+    /// Own batches that took effect.
+    effective: Generations,
+    /// Blocks with an ordered own attestation.
+    attested: BTreeSet<BlockIndex>,
+    /// Per source, what the worker said that it holds.
+    held: Vec<BlockIndex>,
 }
 
 impl Pending {
     pub(crate) fn new(me: AuthorityIndex, shards: Shards) -> Self {
-        let shard = || Shard { held: vec![BlockIndex(0); shards.count()], ..Shard::default() };
-        Self { me, shards: shards.iter().map(|_| shard()).collect(), outstanding: BTreeMap::new() }
+        let past = Past { held: vec![BlockIndex(0); shards.count()], ..Past::default() };
+        let shard = Shard { past, ..Shard::default() };
+        Self { me, shards: vec![shard; shards.count()], outstanding: BTreeMap::new() }
+    }
+
+    /// What is past, per shard.
+    pub(crate) fn past(&self) -> impl Iterator<Item = &Past> {
+        self.shards.iter().map(|shard| &shard.past)
+    }
+
+    /// Goes on from what was past, one per shard.
+    pub(crate) fn restore(&mut self, past: Vec<Past>) {
+        for (shard, past) in self.shards.iter_mut().zip(past) {
+            shard.past = past;
+        }
     }
 
     /// Adds what a worker offers; what is known by its id is not added twice.
@@ -53,24 +75,25 @@ impl Pending {
         let count = self.shards.len();
         let Some(shard) = self.shards.get_mut(offer.shard.index()) else { return };
         for batch in offer.batches {
-            let fresh = !shard.effective.contains(&batch.id) && shard.batches.len() < PENDING_BATCHES;
+            let fresh = !shard.past.effective.contains(&batch.id) && shard.batches.len() < PENDING_BATCHES;
             if fresh && shard.known.insert(batch.id) {
                 shard.batches.push_back(batch);
             }
         }
         for attestation in offer.attestations {
             let block = attestation.block;
-            let fresh = !shard.attesting.contains(&block) && !shard.attested.contains(&block);
+            let fresh = !shard.attesting.contains(&block) && !shard.past.attested.contains(&block);
             if attestation.shard == offer.shard && fresh && shard.attestations.len() < PENDING_ATTESTATIONS {
                 shard.attestations.entry(block).or_insert(attestation);
             }
         }
-        if offer.held.len() == count && offer.held != shard.held {
+        let held = &mut shard.past.held;
+        if offer.held.len() == count && offer.held != *held {
             // Never falls, whatever order messages come in.
             let risen: Vec<BlockIndex> =
-                shard.held.iter().zip(&offer.held).map(|(old, new)| *old.max(new)).collect();
-            shard.held_is_news |= risen != shard.held;
-            shard.held = risen;
+                held.iter().zip(&offer.held).map(|(old, new)| *old.max(new)).collect();
+            shard.held_is_news |= risen != *held;
+            *held = risen;
         }
         shard.waits = offer.pending;
     }
@@ -99,7 +122,7 @@ impl Pending {
                 author: self.me,
                 batches: shard.take_batches(parameters),
                 attestations: shard.take_attestations(),
-                held: shard.held.clone(),
+                held: shard.past.held.clone(),
             };
             if !header.is_idle() || shard.held_is_news {
                 shard.held_is_news = false;
@@ -121,7 +144,7 @@ impl Pending {
                 shard.attestations.remove(&attestation.block);
             }
             shard.attesting.extend(header.attestations.iter().map(|attestation| attestation.block));
-            for (held, carried) in shard.held.iter_mut().zip(&header.held) {
+            for (held, carried) in shard.past.held.iter_mut().zip(&header.held) {
                 *held = (*held).max(*carried);
             }
         }
@@ -139,10 +162,10 @@ impl Pending {
             }
             for attestation in &header.attestations {
                 shard.attesting.remove(&attestation.block);
-                shard.attested.insert(attestation.block);
+                shard.past.attested.insert(attestation.block);
             }
-            while shard.attested.len() > ORDERED_ATTESTATIONS {
-                shard.attested.pop_first();
+            while shard.past.attested.len() > ORDERED_ATTESTATIONS {
+                shard.past.attested.pop_first();
             }
         }
     }
@@ -154,7 +177,7 @@ impl Pending {
                 if let OrderEvent::Batch(ordered) = event
                     && ordered.author == self.me
                 {
-                    shard.effective.insert(ordered.batch.id);
+                    shard.past.effective.insert(ordered.batch.id);
                 }
             }
         }
@@ -168,7 +191,7 @@ impl Pending {
         for header in lost.into_values().rev().flatten() {
             let Some(shard) = self.shards.get_mut(header.shard.index()) else { continue };
             for batch in header.batches.into_iter().rev() {
-                if shard.effective.contains(&batch.id) {
+                if shard.past.effective.contains(&batch.id) {
                     shard.known.remove(&batch.id);
                 } else {
                     shard.batches.push_front(batch);

@@ -17,6 +17,8 @@ pub(crate) struct Streams {
 struct Stream {
     /// Consecutive, ending with the last commit.
     orders: VecDeque<Order>,
+    /// Orders of commits before this one are not kept.
+    first: CommitIndex,
     /// Whether the worker asked; before, nobody listens.
     asked: bool,
     /// The next to send, once asked.
@@ -35,14 +37,26 @@ impl Streams {
         Self { streams: shards.iter().map(|_| Stream::default()).collect(), patience }
     }
 
+    /// The first orders added will be those of `first`: a checkpoint stands for the ones before.
+    pub(crate) fn restore(&mut self, first: CommitIndex) {
+        for stream in &mut self.streams {
+            stream.first = first;
+        }
+    }
+
     /// Adds the orders of the next commit, one per shard.
     pub(crate) fn add(&mut self, orders: Vec<Order>) {
         for (stream, order) in self.streams.iter_mut().zip(orders) {
             stream.orders.push_back(order);
             if stream.orders.len() > ORDERS_RETAINED {
-                stream.orders.pop_front();
+                stream.pop();
             }
         }
+    }
+
+    /// Whether an order of that commit or an earlier one is kept for a worker that has not stored it.
+    pub(crate) fn hold(&self, commit: CommitIndex) -> bool {
+        self.streams.iter().any(|stream| stream.orders.front().is_some_and(|order| order.commit <= commit))
     }
 
     /// The worker wants everything from `next` on; whether that is kept.
@@ -52,14 +66,14 @@ impl Streams {
         stream.next = next;
         stream.stored = CommitIndex(next.0.saturating_sub(1));
         stream.again = None;
-        stream.orders.front().is_none_or(|first| first.commit <= next)
+        stream.first <= next
     }
 
     /// The worker stored everything up to `commit`.
     pub(crate) fn stored(&mut self, shard: ShardId, commit: CommitIndex) {
         let Some(stream) = self.streams.get_mut(shard.index()) else { return };
-        while let Some(order) = stream.orders.pop_front_if(|order| order.commit <= commit) {
-            stream.floor = order.floor;
+        while stream.orders.front().is_some_and(|order| order.commit <= commit) {
+            stream.floor = stream.pop().map_or(stream.floor, |order| order.floor);
         }
         if commit > stream.stored {
             stream.stored = commit;
@@ -105,6 +119,14 @@ impl Streams {
     /// When `due` must be asked without any message.
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
         self.streams.iter().filter(|stream| stream.asked).filter_map(|stream| stream.again).min()
+    }
+}
+
+impl Stream {
+    fn pop(&mut self) -> Option<Order> {
+        let order = self.orders.pop_front()?;
+        self.first = order.commit.next();
+        Some(order)
     }
 }
 
@@ -162,6 +184,18 @@ mod tests {
         let due = streams.deadline().expect("unanswered");
         assert!(streams.due(due).is_empty(), "what it lacks is not kept any more");
         assert_eq!(streams.deadline(), None, "and no deadline in the past is left");
+    }
+
+    #[test]
+    fn a_worker_that_asks_for_what_a_checkpoint_stands_for_is_told_nothing() {
+        let mut streams = Streams::new(Shards::new(1).expect("one"), 1_000);
+        streams.restore(CommitIndex(65));
+        assert!(!streams.request(ShardId(0), CommitIndex(64)));
+        streams.add(vec![order(65)]);
+        assert!(streams.due(Timestamp(0)).is_empty(), "orders come without gaps");
+        assert!(streams.hold(CommitIndex(65)) && !streams.hold(CommitIndex(64)));
+        assert!(streams.request(ShardId(0), CommitIndex(65)));
+        assert_eq!(commits(streams.due(Timestamp(0))), [65]);
     }
 
     #[test]

@@ -88,12 +88,12 @@ impl Beacon {
         let reference = vertex.vertex.head.reference();
         for link in vertex.vertex.head.links() {
             if let Some(certificate) = self.slots.take_certificate_to_persist(link) {
-                out.push(Effect::Persist(LogEntry::Certificate(certificate)));
+                self.persist(LogEntry::Certificate(certificate), out);
             }
         }
         self.keep(&reference, &vertex);
         self.slots.make_durable(&reference);
-        out.push(Effect::Persist(LogEntry::Vertex((*vertex).clone())));
+        self.persist(LogEntry::Vertex((*vertex).clone()), out);
         let candidate = self.orderer.candidate(before);
         let missing = candidate.is_some_and(|author| !present.contains(author));
         self.pacer.proposed(candidate, missing, now);

@@ -15,7 +15,7 @@ impl Beacon {
         loop {
             let mut moved = self.insert_waiting(now, out) | self.apply_ranges(out);
             if moved {
-                for committed in self.orderer.advance(&mut self.dag) {
+                while let Some(committed) = self.orderer.advance_once(&mut self.dag) {
                     self.counters.committed += 1;
                     self.commit(committed, out);
                 }
@@ -107,7 +107,7 @@ impl Beacon {
                 continue;
             }
             if self.slots.make_durable(&reference) {
-                out.push(Effect::Persist(LogEntry::Vertex((*vertex).clone())));
+                self.persist(LogEntry::Vertex((*vertex).clone()), out);
             }
             if !is_idle(&vertex) {
                 self.lively.insert(reference);
@@ -156,17 +156,28 @@ impl Beacon {
             self.mark_ordered(reference);
             self.keep(reference, vertex);
             if self.slots.make_durable(reference) {
-                out.push(Effect::Persist(LogEntry::Vertex((**vertex).clone())));
+                self.persist(LogEntry::Vertex((**vertex).clone()), out);
             }
         }
-        out.push(Effect::Persist(LogEntry::Commit(committed.commit.clone())));
+        let commit = committed.commit.clone();
+        self.persist(LogEntry::Commit(commit.clone()), out);
         self.take_effect(committed);
+        self.freeze(&commit);
     }
 
     /// What is ordered is certified.
     pub(super) fn mark_ordered(&mut self, reference: &VertexRef) {
         if self.slots.certify(reference, None) == Certified::Conflict {
             self.counters.conflicts += 1;
+        }
+    }
+
+    /// An own vertex that is ordered needs nothing more.
+    pub(super) fn note_own_ordered(&mut self, reference: &VertexRef) {
+        if reference.author == self.me {
+            self.pending.ordered(reference.round);
+            self.own.open.remove(&reference.round);
+            self.own.round = self.own.round.max(reference.round);
         }
     }
 
@@ -177,11 +188,7 @@ impl Beacon {
             self.counters.ordered_vertices += 1;
             self.lively.remove(reference);
             self.waiting.remove(reference);
-            if reference.author == self.me {
-                self.pending.ordered(reference.round);
-                self.own.open.remove(&reference.round);
-                self.own.round = self.own.round.max(reference.round);
-            }
+            self.note_own_ordered(reference);
         }
         self.pending.took_effect(&orders);
         self.counters.returned_batches += self.pending.take_back(commit.floor);

@@ -1,6 +1,7 @@
 //! Scenarios: small clusters in one process.
 
 mod byzantine;
+mod checkpoints;
 mod cluster;
 mod healing;
 

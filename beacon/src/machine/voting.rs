@@ -76,7 +76,7 @@ impl Beacon {
                 continue;
             }
             if self.slots.make_durable(&waiting.reference) {
-                out.push(Effect::Persist(LogEntry::Vertex((*waiting.vertex).clone())));
+                self.persist(LogEntry::Vertex((*waiting.vertex).clone()), out);
             }
             certified |= self.vote(now, waiting.reference, out);
         }
@@ -141,7 +141,7 @@ impl Beacon {
         let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, &self.key);
         self.slots.set_own_vote(vote);
         self.counters.voted += 1;
-        out.push(Effect::Persist(LogEntry::Vote(vote)));
+        self.persist(LogEntry::Vote(vote), out);
         if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
             self.send_to_others(Message::Votes(vec![vote]), out);
         } else if reference.author != self.me {

@@ -7,8 +7,9 @@ use std::{
 
 use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_types::{
-    AuthorityIndex, BatchId, BatchRef, CommitDigest, CommitIndex, Effect, Input, LogEntry, Machine, Message,
-    Order, Party, PublicKey, Round, ShardId, Timestamp, VertexId, message::Offer, verify::Rules,
+    AuthorityIndex, BatchId, BatchRef, CommitDigest, CommitIndex, Effect, Entries, EntryNumber, Input,
+    LogEntry, Machine, Message, Order, Party, PublicKey, Round, ShardId, Timestamp, VertexId, message::Offer,
+    verify::Rules,
 };
 
 use crate::{
@@ -29,6 +30,12 @@ pub(super) struct Cluster {
     /// Whether a message gets lost, told its number.
     pub(super) loses: Losses,
     pub(super) messages: u64,
+    /// How often a beacon was restored from a checkpoint, and how often it was compared in every step from there on.
+    pub(super) restored: (usize, usize),
+    /// Whether that is done.
+    pub(super) compares: bool,
+    /// Every commit that was ever seen.
+    order: BTreeMap<CommitIndex, CommitDigest>,
     queue: BTreeMap<(Timestamp, u64), (Party, Party, Message)>,
     verifier: Verifier,
     /// Every vertex and vote that ever left an honest beacon, by signer and slot: invariant A3.
@@ -42,9 +49,16 @@ type Losses = Box<dyn FnMut(u64, Party, Party, &Message) -> bool>;
 pub(super) struct Node {
     pub(super) config: Config,
     pub(super) beacon: Option<Beacon>,
+    /// Everything it ever wrote.
     pub(super) log: Vec<LogEntry>,
+    /// Entries before this one are deleted.
+    pub(super) forgotten: EntryNumber,
+    /// The same beacon as the whole log without checkpoints restores it, given the same inputs.
+    shadow: Option<Beacon>,
     /// The power goes when the log has this many entries.
     pub(super) crash_at: Option<usize>,
+    /// The power goes when such an entry is in the log.
+    pub(super) crashes: fn(&LogEntry) -> bool,
     /// One per shard.
     pub(super) workers: Vec<Worker>,
 }
@@ -53,6 +67,8 @@ pub(super) struct Node {
 #[derive(Default)]
 pub(super) struct Worker {
     pub(super) orders: Vec<Order>,
+    /// Whether it takes no orders.
+    pub(super) is_stuck: bool,
     /// Batches it cannot get.
     pub(super) lacks: BTreeSet<BatchId>,
     pub(super) required: u64,
@@ -73,10 +89,52 @@ pub(super) fn scatter(n: u64) -> u64 {
     n ^ (n >> 31)
 }
 
+impl Node {
+    /// Its log from an entry on.
+    pub(super) fn left(&self, first: EntryNumber) -> Entries {
+        let deleted = usize::try_from(first.0).expect("few");
+        Entries { first, entries: self.log[deleted..].to_vec() }
+    }
+}
+
+pub(super) fn is_checkpoint(entry: &LogEntry) -> bool {
+    matches!(entry, LogEntry::Checkpoint(_))
+}
+
+/// What two beacons that were restored differently must both do: all but checkpoints and answers from a longer log.
+fn comparable(effects: &[Effect]) -> impl Iterator<Item = &Effect> {
+    effects.iter().filter(|effect| match effect {
+        Effect::Persist(entry) => !is_checkpoint(entry),
+        Effect::Send { message, .. } => !matches!(message, Message::CommitRange(_)),
+        Effect::Checkpoint(_) | Effect::Forget(_) => false,
+    })
+}
+
+/// Compares a beacon restored from a checkpoint with one that replayed everything; whether they must do the same from
+/// now on. They need not when an own vertex fell to the floor before the checkpoint: what it carried then waits only
+/// at the other one, until the worker offers it again.
+fn is_restored_like(beacon: &Beacon, whole: &Beacon) -> bool {
+    assert_eq!(beacon.status(), whole.status());
+    assert_eq!(beacon.orderer.state(), whole.orderer.state());
+    assert_eq!(beacon.orderer.last(), whole.orderer.last());
+    assert_eq!(beacon.orderer.commit_vote(), whole.orderer.commit_vote());
+    assert_eq!(format!("{:?}", beacon.dag), format!("{:?}", whole.dag));
+    assert_eq!(format!("{:?}", beacon.slots), format!("{:?}", whole.slots));
+    assert_eq!(format!("{:?}", beacon.own), format!("{:?}", whole.own));
+    assert_eq!(beacon.waiting, whole.waiting);
+    assert!(beacon.pending.past().eq(whole.pending.past()));
+    let digests = beacon.commit_digests(CommitIndex(1));
+    let first = digests.first().expect("the checkpoint's commit").0;
+    assert_eq!(digests, whole.commit_digests(first));
+    beacon.pending == whole.pending
+}
+
 impl Cluster {
     pub(super) fn new(size: usize, floor_depth: u64) -> Self {
         let rules = scenario::rules(size, 2, |genesis| {
             genesis.parameters.floor_depth = floor_depth;
+            // Nobody attests here, and nothing shall be void for it.
+            genesis.parameters.lag_max = 100_000;
             for (index, authority) in genesis.authorities.iter_mut().enumerate() {
                 authority.consensus_key = PublicKey(key(index).public());
             }
@@ -89,10 +147,14 @@ impl Cluster {
                 rules: Arc::clone(&rules),
                 key: key(index),
                 pacing: Pacing::default(),
+                checkpoint_commits: 0,
             },
             beacon: None,
             log: vec![],
+            forgotten: EntryNumber(0),
+            shadow: None,
             crash_at: None,
+            crashes: |_| false,
             workers: vec![Worker::default(), Worker::default()],
         };
         Self {
@@ -103,6 +165,9 @@ impl Cluster {
             jitter: 0,
             loses: Box::new(|_, _, _, _| false),
             messages: 0,
+            restored: (0, 0),
+            compares: true,
+            order: BTreeMap::new(),
             queue: BTreeMap::new(),
             verifier: Verifier::with_seed([7; 32]).remembering(100_000),
             signed: BTreeMap::new(),
@@ -116,10 +181,22 @@ impl Cluster {
         cluster
     }
 
-    /// Opens a beacon from its log; its workers ask for their orders, links to the others come up.
+    /// Opens a beacon from what is left of its log; its workers ask for their orders, links to the others come up.
     pub(super) fn start(&mut self, index: usize) {
         let node = &mut self.nodes[index];
-        let beacon = Beacon::open(node.config.clone(), node.log.clone(), self.now).expect("its own log");
+        let beacon = Beacon::open(node.config.clone(), node.left(node.forgotten), self.now);
+        let beacon = beacon.expect("its own log");
+        if self.compares && node.forgotten > EntryNumber(0) {
+            let whole: Vec<LogEntry> =
+                node.log.iter().filter(|entry| !is_checkpoint(entry)).cloned().collect();
+            let config = Config { checkpoint_commits: u64::MAX, ..node.config.clone() };
+            let shadow = Beacon::open(config, whole.into(), self.now).expect("its own log");
+            self.restored.0 += 1;
+            if is_restored_like(&beacon, &shadow) {
+                self.restored.1 += 1;
+                node.shadow = Some(shadow);
+            }
+        }
         node.beacon = Some(beacon);
         for shard in self.rules.shards.iter() {
             let next = self.nodes[index].workers[shard.index()].orders.len() as u64 + 1;
@@ -142,7 +219,9 @@ impl Cluster {
     /// Power off: what is not in the log is gone.
     pub(super) fn stop(&mut self, index: usize) {
         self.nodes[index].beacon = None;
+        self.nodes[index].shadow = None;
         self.nodes[index].crash_at = None;
+        self.nodes[index].crashes = |_| false;
     }
 
     pub(super) fn beacon(&self, index: usize) -> &Beacon {
@@ -177,20 +256,31 @@ impl Cluster {
         let node = &mut self.nodes[index];
         let Some(beacon) = &mut node.beacon else { return };
         let mut effects = vec![];
-        beacon.handle(self.now, input, &mut effects);
+        beacon.handle(self.now, input.clone(), &mut effects);
+        if let Some(shadow) = &mut node.shadow {
+            let mut expected = vec![];
+            shadow.handle(self.now, input, &mut expected);
+            assert!(comparable(&effects).eq(comparable(&expected)), "{effects:?}\nexpected {expected:?}");
+        }
         if let Some(deadline) = beacon.deadline() {
             assert!(deadline > self.now, "a deadline in the past after it was handled: {deadline}");
         }
         for effect in &effects {
             if let Effect::Persist(entry) = effect {
                 node.log.push(entry.clone());
-                if node.crash_at == Some(node.log.len()) {
+                if node.crash_at == Some(node.log.len()) || (node.crashes)(entry) {
                     self.stop(index);
                     return;
                 }
             }
         }
         let me = Party::Beacon(node.config.authority);
+        for effect in &effects {
+            if let Effect::Forget(number) = effect {
+                assert!(*number >= node.forgotten, "what is forgotten stays forgotten");
+                node.forgotten = *number;
+            }
+        }
         for effect in effects {
             if let Effect::Send { to, message } = effect {
                 self.watch(index, &message);
@@ -226,6 +316,7 @@ impl Cluster {
                 let ids = batches.iter().map(|batch| batch.id).filter(|id| !worker.lacks.contains(id));
                 Message::Stored(ids.collect())
             }
+            Message::Order(_) if worker.is_stuck => return,
             Message::Order(order) => {
                 let last = worker.orders.len() as u64;
                 if order.commit.0 <= last {
@@ -286,16 +377,17 @@ impl Cluster {
     }
 
     /// A1: orders are prefixes of one another. Gives the length of the shortest and the longest.
-    pub(super) fn check_agreement(&self) -> (usize, usize) {
-        let orders: Vec<_> = (0..self.nodes.len())
-            .filter(|index| self.nodes[*index].beacon.is_some())
-            .map(|index| self.commits(index))
-            .collect();
-        let longest = orders.iter().max_by_key(|order| order.len()).expect("somebody runs");
-        for order in &orders {
-            assert_eq!(order[..], longest[..order.len()], "A1: orders are prefixes of one another");
+    pub(super) fn check_agreement(&mut self) -> (usize, usize) {
+        let running = (0..self.nodes.len()).filter(|index| self.nodes[*index].beacon.is_some());
+        let mut lengths = vec![];
+        for index in running.collect::<Vec<_>>() {
+            for (commit, digest) in self.commits(index) {
+                let known = *self.order.entry(commit).or_insert(digest);
+                assert_eq!(known, digest, "A1: commit {commit} of {index} is another one");
+            }
+            lengths.push(usize::try_from(self.beacon(index).status().commit.0).expect("few"));
         }
-        (orders.iter().map(Vec::len).min().unwrap_or(0), longest.len())
+        (*lengths.iter().min().expect("somebody runs"), *lengths.iter().max().expect("somebody runs"))
     }
 
     /// The batches that took effect for a shard at an authority, in order.

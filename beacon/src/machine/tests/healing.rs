@@ -79,6 +79,23 @@ fn a_crash_at_any_persist_signs_nothing_twice_and_catches_up() {
 }
 
 #[test]
+fn a_beacon_alone_goes_on_after_a_crash_at_any_persist() {
+    for boundary in 1..=18 {
+        let mut cluster = Cluster::new(1, 256);
+        cluster.nodes[0].crash_at = Some(boundary);
+        cluster.start(0);
+        cluster.offer(0, ShardId(0), vec![batch(0)]);
+        cluster.run(100_000);
+        assert!(cluster.nodes[0].beacon.is_none(), "the crash at entry {boundary}");
+        cluster.stop(0);
+        cluster.start(0);
+        cluster.offer(0, ShardId(0), vec![batch(0), batch(1)]);
+        cluster.run(300_000);
+        assert_eq!(sorted(cluster.effective(0, 0)), ids(0..2), "crash at entry {boundary}");
+    }
+}
+
+#[test]
 fn all_lose_power_at_once_and_go_on() {
     for after in (1_000..60_000).step_by(1_700) {
         let mut cluster = Cluster::started(4, 256);
