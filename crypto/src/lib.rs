@@ -9,12 +9,20 @@
 
 #![deny(unsafe_code)]
 
+mod backend;
+mod batch;
+mod curve;
+mod equation;
 pub mod hash;
+mod lanes;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;
+mod scalar;
+mod sha512;
 pub mod signing;
 pub mod verify;
 
+pub use backend::Backend;
 pub use prefetch::prefetch;
 pub use signing::SigningKey;
 pub use verify::{Item, Verifier, is_small_order};

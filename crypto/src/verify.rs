@@ -1,13 +1,16 @@
 //! Verification of many signatures at once, by the rule stated in the crate's documentation.
 //!
-//! The backend is ed25519-zebra, whose rule is ZIP-215. A batch that fails is halved until the bad ones stand alone,
-//! so `k` bad signatures among `n` cost about `2k·log2(n/k)` further batches and never change the verdict on the rest.
+//! Signatures go through [`Batch`] in slices, whatever their number; what is bad is named exactly.
 
 use std::collections::{BTreeSet, VecDeque};
 
-use ed25519_zebra::{VerificationKey, VerificationKeyBytes, batch};
 use rand_chacha::ChaCha12Rng;
-use rand_core::SeedableRng;
+use rand_core::{Rng, SeedableRng};
+
+use crate::{
+    backend::{Backend, with_lanes},
+    batch::{BATCH_MAX, Batch},
+};
 
 /// One signature to check.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +25,9 @@ pub struct Item<'a> {
 
 /// Checks slices of signatures, optionally remembering those it accepted.
 pub struct Verifier {
+    backend: Backend,
     random: ChaCha12Rng,
+    batch: Batch,
     memory: Option<Memory>,
 }
 
@@ -39,7 +44,18 @@ impl Verifier {
 
     /// A verifier with known batch coefficients: for tests and simulation, where nobody forges against them.
     pub fn with_seed(seed: [u8; 32]) -> Self {
-        Self { random: ChaCha12Rng::from_seed(seed), memory: None }
+        Self {
+            backend: Backend::detect(),
+            random: ChaCha12Rng::from_seed(seed),
+            batch: Batch::new(),
+            memory: None,
+        }
+    }
+
+    /// Uses `backend` instead of the fastest one. The answers are the same.
+    pub fn on(mut self, backend: Backend) -> Self {
+        self.backend = backend;
+        self
     }
 
     /// Remembers the last `capacity` accepted signatures and does not check them again.
@@ -51,12 +67,11 @@ impl Verifier {
     /// The indices of the bad items, ascending; empty when all are good.
     pub fn verify(&mut self, items: &[Item<'_>]) -> Vec<usize> {
         let Some(memory) = &self.memory else {
-            let all: Vec<usize> = (0..items.len()).collect();
-            return bad_among(&mut self.random, items, &all);
+            return self.bad_among(items, 0..items.len());
         };
         let names: Vec<[u8; 32]> = items.iter().map(Memory::name).collect();
         let unknown: Vec<usize> = (0..items.len()).filter(|&i| !memory.known.contains(&names[i])).collect();
-        let bad = bad_among(&mut self.random, items, &unknown);
+        let bad = self.bad_among(items, unknown.iter().copied());
         if let Some(memory) = &mut self.memory {
             for index in unknown {
                 if bad.binary_search(&index).is_err() {
@@ -64,6 +79,18 @@ impl Verifier {
                 }
             }
         }
+        bad
+    }
+
+    fn bad_among(&mut self, items: &[Item<'_>], indices: impl Iterator<Item = usize>) -> Vec<usize> {
+        let mut bad = Vec::new();
+        let mut indices = indices.peekable();
+        while indices.peek().is_some() {
+            let some = indices.by_ref().take(BATCH_MAX);
+            let random = || u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
+            with_lanes!(self.backend, lanes => self.batch.verify(lanes, items, some, random, &mut bad));
+        }
+        bad.sort_unstable();
         bad
     }
 }
@@ -100,37 +127,6 @@ const fn with_ends(first: u8, middle: u8, last: u8) -> [u8; 32] {
     bytes[0] = first;
     bytes[31] = last;
     bytes
-}
-
-/// Batches smaller than this are checked one by one, which is then the faster way.
-const BATCH_MIN: usize = 4;
-
-fn bad_among(random: &mut ChaCha12Rng, items: &[Item<'_>], indices: &[usize]) -> Vec<usize> {
-    if indices.len() < BATCH_MIN {
-        return indices.iter().copied().filter(|&index| !is_good(&items[index])).collect();
-    }
-    let mut batch = batch::Verifier::new();
-    for &index in indices {
-        let Item { key, message, signature } = items[index];
-        batch.queue((VerificationKeyBytes::from(*key), signature_of(signature), message));
-    }
-    if batch.verify(&mut *random).is_ok() {
-        return Vec::new();
-    }
-    let (left, right) = indices.split_at(indices.len() / 2);
-    let mut bad = bad_among(random, items, left);
-    bad.extend(bad_among(random, items, right));
-    bad
-}
-
-fn is_good(item: &Item<'_>) -> bool {
-    VerificationKey::try_from(*item.key)
-        .and_then(|key| key.verify(&signature_of(item.signature), item.message))
-        .is_ok()
-}
-
-fn signature_of(bytes: &[u8; 64]) -> ed25519_zebra::Signature {
-    ed25519_zebra::Signature::from(*bytes)
 }
 
 /// A bounded, first-in-first-out set of accepted (key, message, signature) triples, named by their hash.

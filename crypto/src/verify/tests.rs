@@ -1,8 +1,12 @@
 //! Batches name exactly the bad signatures, whatever their place, and agree with single verification (S2).
 
+mod differential;
+mod vectors;
+
 use super::*;
 use crate::SigningKey;
 
+#[derive(Clone, Debug)]
 struct Signed {
     key: [u8; 32],
     message: Vec<u8>,
@@ -12,7 +16,7 @@ struct Signed {
 fn signed(count: usize) -> Vec<Signed> {
     (0..count)
         .map(|i| {
-            let key = SigningKey::from_bytes(&[i as u8 + 1; 32]);
+            let key = SigningKey::from_bytes(&[(i % 255) as u8 + 1; 32]);
             let message = format!("message {i}").into_bytes();
             Signed { key: key.public(), signature: key.sign(&message), message }
         })

@@ -1,0 +1,193 @@
+//! From bytes to verdicts, one stage after the other over a whole batch: form, decoding, hashes, equation, search.
+//!
+//! What has no canonical s or no points is bad by itself. The rest is checked with one equation; only if that fails the
+//! bad ones are searched, by halves, and in small parts each signature with an equation of its own. That last answer
+//! is exact and depends on nothing random, so the verdict on a signature never depends on its neighbours.
+
+use crate::{
+    curve::decoding::decode,
+    equation::{BASE, Claim, Equation},
+    lanes::{AffineRow, Lanes, portable::Portable},
+    scalar::{Challenge, Scalar},
+    sha512::{self, Pieces},
+    verify::Item,
+};
+
+/// Signatures in one equation; more are checked in several. Bounds the scratch memory, to about 8 MiB.
+pub(crate) const BATCH_MAX: usize = 16_384;
+/// Parts of a failed batch are halved down to this size, where equations apart are as fast as further halves.
+const HALVES_MIN: usize = 64;
+/// Equations that may fail before all the rest is checked apart, so that many bad signatures do not cost more than a
+/// fixed multiple of a good batch.
+const FAILURES_MAX: usize = 16;
+
+/// Scratch memory of a batch.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The neutral point, the base point, then A and R of every signature in turn.
+    rows: Vec<AffineRow>,
+    encodings: Vec<[u8; 32]>,
+    valid: Vec<bool>,
+    claims: Vec<Claim>,
+    padded: Vec<u8>,
+    equation: Equation,
+    /// Equations of the last batch that failed.
+    failures: usize,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        let mut rows = vec![AffineRow::IDENTITY; FIXED_ROWS];
+        let mut valid = [false];
+        decode(Portable, &[BASE_ENCODING], &mut rows[BASE as usize..], &mut valid);
+        assert!(valid[0], "the base point is a point");
+        Self {
+            rows,
+            encodings: Vec::new(),
+            valid: Vec::new(),
+            claims: Vec::new(),
+            padded: Vec::new(),
+            equation: Equation::default(),
+            failures: 0,
+        }
+    }
+
+    /// Appends to `bad` the indices, among those of `items` that `indices` names, of the bad ones.
+    pub(crate) fn verify<L: Lanes>(
+        &mut self,
+        lanes: L,
+        items: &[Item<'_>],
+        indices: impl Iterator<Item = usize>,
+        mut random: impl FnMut() -> u128,
+        bad: &mut Vec<usize>,
+    ) {
+        self.decode(lanes, items, indices, bad);
+        self.hash(lanes, items);
+        let Self { rows, claims, equation, failures, .. } = self;
+        *failures = 0;
+        let mut search = Search { lanes, rows, equation, random: &mut random, failures, bad };
+        search.run(claims, false);
+    }
+
+    /// How many equations of the last batch failed: none if all was good, and never more than a fixed number.
+    #[cfg(test)]
+    pub(crate) fn failures(&self) -> usize {
+        self.failures
+    }
+
+    /// Makes claims of all that have a form to be checked; their challenges are still open.
+    fn decode<L: Lanes>(
+        &mut self,
+        lanes: L,
+        items: &[Item<'_>],
+        indices: impl Iterator<Item = usize>,
+        bad: &mut Vec<usize>,
+    ) {
+        self.claims.clear();
+        self.encodings.clear();
+        for item in indices {
+            let (r, s) = halves(items[item].signature);
+            let Some(s) = Scalar::canonical(s) else {
+                bad.push(item);
+                continue;
+            };
+            let key = (FIXED_ROWS + self.encodings.len()) as u32;
+            self.claims.push(Claim { item, challenge: Challenge::OPEN, s, key, r: key + 1 });
+            self.encodings.extend([*items[item].key, *r]);
+        }
+        self.rows.resize(FIXED_ROWS + self.encodings.len(), AffineRow::IDENTITY);
+        self.valid.resize(self.encodings.len(), false);
+        decode(lanes, &self.encodings, &mut self.rows[FIXED_ROWS..], &mut self.valid);
+        let valid = &self.valid;
+        self.claims.retain(|claim| {
+            let is_point = |row: u32| valid[row as usize - FIXED_ROWS];
+            let is_whole = is_point(claim.key) && is_point(claim.r);
+            if !is_whole {
+                bad.push(claim.item);
+            }
+            is_whole
+        });
+    }
+
+    /// Computes the challenges.
+    fn hash<L: Lanes>(&mut self, lanes: L, items: &[Item<'_>]) {
+        let pieces = |claim: &Claim| {
+            let Item { key, message, signature } = items[claim.item];
+            Pieces([&signature[..32], key, message])
+        };
+        // Lanes of one call should have equally many blocks. Most often all have anyway.
+        if !self.claims.is_sorted_by_key(|claim| pieces(claim).blocks()) {
+            self.claims.sort_unstable_by_key(|claim| pieces(claim).blocks());
+        }
+        for claims in self.claims.chunks_mut(L::COUNT) {
+            let mut messages = [Pieces([&[]; 3]); crate::lanes::LANES_MAX];
+            for (message, claim) in messages.iter_mut().zip(&*claims) {
+                *message = pieces(claim);
+            }
+            let hashes = sha512::hash(lanes, &messages[..claims.len()], &mut self.padded);
+            for (claim, hash) in claims.iter_mut().zip(&hashes) {
+                claim.challenge = Challenge::from_hash(hash);
+            }
+        }
+    }
+}
+
+/// The search for the bad ones of a batch.
+struct Search<'a, L, F> {
+    lanes: L,
+    rows: &'a [AffineRow],
+    equation: &'a mut Equation,
+    random: &'a mut F,
+    failures: &'a mut usize,
+    bad: &'a mut Vec<usize>,
+}
+
+impl<L: Lanes, F: FnMut() -> u128> Search<'_, L, F> {
+    /// Finds the bad ones among `claims`; with `is_bad` it is known that there are some. Says whether there were.
+    fn run(&mut self, claims: &[Claim], is_bad: bool) -> bool {
+        if claims.len() <= L::COUNT || *self.failures >= FAILURES_MAX {
+            return self.apart(claims);
+        }
+        if !is_bad {
+            if self.equation.holds(self.lanes, self.rows, claims, &mut *self.random) {
+                return false;
+            }
+            *self.failures += 1;
+        }
+        if claims.len() <= HALVES_MIN {
+            return self.apart(claims);
+        }
+        let (left, right) = claims.split_at(claims.len() / 2);
+        let is_left = self.run(left, false);
+        // If the left half is good, the fault must be in the right one: no need to ask there first.
+        self.run(right, !is_left);
+        true
+    }
+
+    fn apart(&mut self, claims: &[Claim]) -> bool {
+        let before = self.bad.len();
+        for claims in claims.chunks(L::COUNT) {
+            let good = self.equation.each(self.lanes, self.rows, claims);
+            for (lane, claim) in claims.iter().enumerate() {
+                if good >> lane & 1 == 0 {
+                    self.bad.push(claim.item);
+                }
+            }
+        }
+        self.bad.len() > before
+    }
+}
+
+fn halves(signature: &[u8; 64]) -> (&[u8; 32], &[u8; 32]) {
+    let (halves, _) = signature.as_chunks::<32>();
+    (&halves[0], &halves[1])
+}
+
+/// Rows before those of the signatures.
+const FIXED_ROWS: usize = 2;
+/// B: y = 4/5, x even.
+pub(crate) const BASE_ENCODING: [u8; 32] = {
+    let mut bytes = [0x66; 32];
+    bytes[0] = 0x58;
+    bytes
+};

@@ -1,0 +1,134 @@
+//! The constants, the group law on points of all kinds, and decoding beside zebra's.
+
+use super::{decoding::decode, *};
+use crate::{
+    backend::{Backend, with_lanes},
+    lanes::{
+        AffineRow,
+        portable::{Portable, reduced},
+    },
+};
+
+#[test]
+fn constants_are_what_they_say() {
+    let lanes = Portable;
+    let small = |value| lanes.splat(&[value, 0, 0, 0, 0]);
+    let is_zero = |a| lanes.is_zero(a) == 1;
+    // 121666·d = −121665.
+    assert!(is_zero(lanes.add(lanes.mul(D, small(121_666)), small(121_665))));
+    assert!(is_zero(lanes.sub(lanes.add(D, D), TWICE_D)));
+    assert!(is_zero(lanes.sub(lanes.mul(D, D_INVERSE), ONE)));
+}
+
+/// The encoding of Σ scalar · point over encoded points, for making unusual keys and signatures; term by term and bit by
+/// bit. All of them must be points.
+pub(crate) fn combination(terms: &[([u64; 4], [u8; 32])]) -> [u8; 32] {
+    let lanes = Portable;
+    let mut sum = Point::identity(lanes);
+    for (scalar, encoding) in terms {
+        let mut row = [AffineRow::IDENTITY];
+        decode(lanes, &[*encoding], &mut row, &mut [false]);
+        let row = lanes.gather_affine(&row, &[0; LANES_MAX]);
+        let mut product = Point::identity(lanes);
+        for bit in (0..256).rev() {
+            product = product.double(lanes);
+            if scalar[bit / 64] >> (bit % 64) & 1 == 1 {
+                product = product.add_affine(lanes, &row, 0);
+            }
+        }
+        sum = sum.add_extended(lanes, &product.cached(lanes), 0);
+    }
+    encoded(sum)
+}
+
+fn encoded(point: Point<Portable>) -> [u8; 32] {
+    let lanes = Portable;
+    // 1/Z = Z^(p − 2): all bits of p − 2 = 2^255 − 21 are one but those of 4 and 16.
+    let mut inverse = ONE;
+    for bit in (0..255).rev() {
+        inverse = lanes.square(inverse);
+        if bit != 2 && bit != 4 {
+            inverse = lanes.mul(inverse, point.z);
+        }
+    }
+    assert_eq!(lanes.is_zero(lanes.sub(lanes.mul(inverse, point.z), ONE)), 1);
+    let y = reduced(lanes.mul(point.y, inverse));
+    let mut bytes = [0; 32];
+    for bit in 0..255 {
+        bytes[bit / 8] |= ((y[bit / 51] >> (bit % 51) & 1) as u8) << (bit % 8);
+    }
+    bytes[31] |= lanes.is_odd(lanes.mul(point.x, inverse)) << 7;
+    bytes
+}
+
+/// Points of every kind, as rows: neutral, of small order, of the large group, and sums of both.
+fn rows<L: Lanes>(lanes: L) -> Vec<AffineRow> {
+    let mut encodings: Vec<[u8; 32]> =
+        (0..9_u8).map(|secret| crate::SigningKey::from_bytes(&[secret; 32]).public()).collect();
+    let mut seed = [0; 32];
+    for first in 0..60 {
+        seed[0] = first;
+        encodings.push(seed);
+    }
+    let mut rows = vec![AffineRow::IDENTITY; encodings.len()];
+    let mut valid = vec![false; encodings.len()];
+    decode(lanes, &encodings, &mut rows, &mut valid);
+    for (encoding, valid) in encodings.iter().zip(&valid) {
+        assert_eq!(*valid, ed25519_zebra::VerificationKey::try_from(*encoding).is_ok());
+    }
+    rows.into_iter().zip(valid).filter_map(|(row, valid)| valid.then_some(row)).collect()
+}
+
+fn same<L: Lanes>(lanes: L, a: Point<L>, b: Point<L>) -> bool {
+    let cross = |p: L::Element, z: L::Element, q: L::Element, w: L::Element| {
+        lanes.is_zero(lanes.sub(lanes.mul(p, w), lanes.mul(q, z))) == u8::MAX >> (LANES_MAX - L::COUNT)
+    };
+    cross(a.x, a.z, b.x, b.z) && cross(a.y, a.z, b.y, b.z) && cross(a.t, a.z, b.t, b.z)
+}
+
+fn check<L: Lanes>(lanes: L) {
+    let rows = rows(lanes);
+    let everywhere = |place: usize| lanes.gather_affine(&rows, &[place as u32; LANES_MAX]);
+    let all = u8::MAX;
+    for p in 0..rows.len() {
+        let point = Point::from_affine(lanes, &everywhere(p), 0);
+        let opposite = Point::from_affine(lanes, &everywhere(p), all);
+        assert!(same(lanes, point, Point::identity(lanes).add_affine(lanes, &everywhere(p), 0)));
+        assert!(same(lanes, opposite, Point::identity(lanes).add_affine(lanes, &everywhere(p), all)));
+        assert!(same(lanes, Point::identity(lanes), point.add_affine(lanes, &everywhere(p), all)));
+        assert!(same(lanes, point.double(lanes), point.add_affine(lanes, &everywhere(p), 0)));
+        assert!(same(lanes, point.double(lanes), point.add_extended(lanes, &point.cached(lanes), 0)));
+        for q in 0..rows.len() {
+            let sum = point.add_affine(lanes, &everywhere(q), 0);
+            let other = Point::from_affine(lanes, &everywhere(q), 0);
+            assert!(same(lanes, sum, other.add_extended(lanes, &point.cached(lanes), 0)));
+            assert!(same(lanes, point, sum.add_extended(lanes, &other.cached(lanes), all)));
+        }
+        let mut multiple = Point::identity(lanes);
+        for _ in 0..L::COUNT {
+            multiple = multiple.add_affine(lanes, &everywhere(p), 0);
+        }
+        assert!(same(lanes, multiple, point.folded(lanes)));
+    }
+}
+
+#[test]
+fn the_group_law_holds_for_points_of_every_kind() {
+    for backend in Backend::all() {
+        with_lanes!(backend, lanes => check(lanes));
+    }
+}
+
+/// The points whose order divides 8 are exactly those of the table.
+#[test]
+fn small_order_is_what_vanishes_times_eight() {
+    let lanes = Portable;
+    for row in rows(lanes) {
+        let point = Point::from_affine(lanes, &lanes.gather_affine(&[row], &[0; LANES_MAX]), 0);
+        let mut eightfold = Point::identity(lanes);
+        for _ in 0..8 {
+            eightfold = eightfold.add_extended(lanes, &point.cached(lanes), 0);
+        }
+        assert_eq!(point.is_small_order(lanes) == 1, same(lanes, eightfold, Point::identity(lanes)));
+    }
+}

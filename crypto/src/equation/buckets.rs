@@ -1,0 +1,188 @@
+//! Many points: the bucket method of Pippenger, "On the evaluation of powers and related problems" (1976).
+//!
+//! In each window the points with the same digit are added up first, into the digit's bucket; the buckets are then
+//! weighted with their digits. A lane owns a bucket from its first point to its last: no bucket is read or written per
+//! addition, and lanes stay busy because the buckets that are filled at the same time have nearly the same size. That
+//! needs the points in order of their digits, by counting, which costs a few cycles each.
+
+use super::{
+    IDENTITY, Term,
+    windows::{Window, Windows},
+};
+use crate::{
+    curve::Point,
+    lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
+};
+
+/// Scratch memory.
+#[derive(Debug, Default)]
+pub(crate) struct Buckets {
+    /// Digit of every point in the window at hand, as absolute value and, in the lowest bit, sign.
+    digits: Vec<u16>,
+    /// Points in order of their digits: twice the row, plus one if it is to be subtracted.
+    sorted: Vec<u32>,
+    /// Where the points of each absolute value start.
+    starts: Vec<u32>,
+    /// Buckets by fill, the fullest first: fill and digit.
+    order: Vec<(u32, u32)>,
+    /// Sum of every bucket, those of the same digit side by side: `(digit − 1) · windows + window`. One more row,
+    /// neutral, is for lanes without a window.
+    sums: Vec<ExtendedRow>,
+}
+
+impl Buckets {
+    /// Σ scalar · point over the short terms and the long ones; in every lane.
+    pub(crate) fn sum<L: Lanes>(
+        &mut self,
+        lanes: L,
+        windows: &Windows,
+        rows: &[AffineRow],
+        short: &[Term],
+        long: &[Term],
+    ) -> Point<L> {
+        let count = windows.all().len();
+        let largest = 1_usize << (windows.width_max() - 1);
+        if self.sums.len() <= largest * count {
+            self.sums.resize(largest * count + 1, ExtendedRow::IDENTITY);
+        }
+        self.sums[largest * count] = ExtendedRow::IDENTITY;
+        for (place, window) in windows.all().iter().enumerate() {
+            let short = if place < windows.short() { short } else { &[] };
+            self.sort(*window, largest, short, long);
+            self.fill(lanes, rows, place, count);
+        }
+        self.weighted(lanes, windows, largest)
+    }
+
+    /// Brings the points of one window into the order of their digits, and the buckets into that of their fill.
+    fn sort(&mut self, window: Window, largest: usize, short: &[Term], long: &[Term]) {
+        self.starts.clear();
+        self.starts.resize(largest + 2, 0);
+        self.digits.clear();
+        for term in long.iter().chain(short) {
+            let digit = window.digit(&term.shifted);
+            let absolute = digit.unsigned_abs();
+            self.starts[absolute as usize + 1] += 1;
+            self.digits.push((absolute << 1) as u16 | u16::from(digit < 0));
+        }
+        self.order.clear();
+        for digit in 1..=largest {
+            self.order.push((self.starts[digit + 1], digit as u32));
+        }
+        // Points whose digit is zero belong nowhere: they are sorted too, to the front, and never read.
+        for digit in 1..self.starts.len() {
+            self.starts[digit] += self.starts[digit - 1];
+        }
+        self.sorted.resize(self.digits.len(), 0);
+        for (term, digit) in long.iter().chain(short).zip(&self.digits) {
+            let start = &mut self.starts[usize::from(digit >> 1)];
+            self.sorted[*start as usize] = term.row << 1 | u32::from(digit & 1);
+            *start += 1;
+        }
+        // Every start is now the start of the next digit.
+        self.order.sort_unstable_by_key(|&(fill, _)| u32::MAX - fill);
+    }
+
+    /// Adds up the buckets of one window, a lane each, as many together as there are lanes.
+    fn fill<L: Lanes>(&mut self, lanes: L, rows: &[AffineRow], place: usize, count: usize) {
+        let Self { sorted, starts, order, sums, .. } = self;
+        for group in order.chunks(L::COUNT) {
+            let mut lists: [&[u32]; LANES_MAX] = [&[]; LANES_MAX];
+            for (list, &(fill, digit)) in lists.iter_mut().zip(group) {
+                let end = starts[digit as usize] as usize;
+                *list = &sorted[end - fill as usize..end];
+            }
+            let points = bucket_sums(lanes, rows, &lists);
+            for (&(_, digit), point) in group.iter().zip(points) {
+                sums[(digit as usize - 1) * count + place] = point;
+            }
+        }
+    }
+
+    /// Σ over windows of 2^offset · Σ digit · bucket, in every lane. A lane per window, so the windows of a digit are
+    /// read together; Σ digit · bucket is the sum of all partial sums from the largest digit down.
+    fn weighted<L: Lanes>(&self, lanes: L, windows: &Windows, largest: usize) -> Point<L> {
+        let count = windows.all().len();
+        let mut totals = [ExtendedRow::IDENTITY; super::windows::WINDOWS_MAX.next_multiple_of(LANES_MAX)];
+        for first in (0..count).step_by(L::COUNT) {
+            let total = weighted_by_digit(lanes, &self.sums, largest, count, first);
+            let room = &mut totals[first..][..L::COUNT];
+            room.copy_from_slice(&total[..L::COUNT]);
+        }
+        lanes.run(
+            #[inline(always)]
+            || {
+                let mut sum = Point::identity(lanes);
+                for (place, window) in windows.all().iter().enumerate().rev() {
+                    sum = sum.add_extended(
+                        lanes,
+                        &lanes.gather_extended(&totals, &[place as u32; LANES_MAX]),
+                        0,
+                    );
+                    let below = place.checked_sub(1).map_or(0, |below| windows.all()[below].offset);
+                    for _ in below..window.offset {
+                        sum = sum.double(lanes);
+                    }
+                }
+                sum
+            },
+        )
+    }
+}
+
+/// The sum of each list of points, as rows to add.
+fn bucket_sums<L: Lanes>(
+    lanes: L,
+    rows: &[AffineRow],
+    lists: &[&[u32]; LANES_MAX],
+) -> [ExtendedRow; LANES_MAX] {
+    lanes.run(
+        #[inline(always)]
+        || {
+            let next = |step: usize| {
+                let (mut at, mut negative) = ([IDENTITY; LANES_MAX], 0);
+                for lane in 0..L::COUNT {
+                    if let Some(&point) = lists[lane].get(step) {
+                        at[lane] = point >> 1;
+                        negative |= ((point & 1) as u8) << lane;
+                    }
+                }
+                (at, negative)
+            };
+            let (at, negative) = next(0);
+            let mut sum = Point::from_affine(lanes, &lanes.gather_affine(rows, &at), negative);
+            // The lists come longest first.
+            for step in 1..lists[0].len() {
+                let (at, negative) = next(step);
+                sum = sum.add_affine(lanes, &lanes.gather_affine(rows, &at), negative);
+            }
+            lanes.extended_rows(&sum.cached(lanes))
+        },
+    )
+}
+
+/// Σ digit · bucket of the windows from `first` on, a lane each.
+fn weighted_by_digit<L: Lanes>(
+    lanes: L,
+    sums: &[ExtendedRow],
+    largest: usize,
+    count: usize,
+    first: usize,
+) -> [ExtendedRow; LANES_MAX] {
+    lanes.run(
+        #[inline(always)]
+        || {
+            let mut above = Point::identity(lanes);
+            let mut total = Point::identity(lanes);
+            for digit in (0..largest).rev() {
+                let mut at = [(largest * count) as u32; LANES_MAX];
+                for (lane, at) in at.iter_mut().enumerate().take(count - first) {
+                    *at = (digit * count + first + lane) as u32;
+                }
+                above = above.add_extended(lanes, &lanes.gather_extended(sums, &at), 0);
+                total = total.add_extended(lanes, &above.cached(lanes), 0);
+            }
+            lanes.extended_rows(&total.cached(lanes))
+        },
+    )
+}

@@ -1,0 +1,168 @@
+//! Every implementation beside arithmetic on 320-bit integers, with limbs at their bounds, and beside the portable one.
+
+use proptest::prelude::*;
+
+use super::{portable::Portable, *};
+use crate::backend::{Backend, with_lanes};
+
+/// The most that a limb of an element may be.
+const LIMB_MAX: u64 = (1 << 51) + (1 << 15);
+/// p in four 64-bit words.
+const P: [u64; 5] = [u64::MAX - 18, u64::MAX, u64::MAX, u64::MAX >> 1, 0];
+
+/// The value of limbs modulo p as 64-bit words, bit by bit from the top: double, add, subtract p.
+fn value(limbs: &Limbs) -> [u64; 5] {
+    let mut sum = [0; 5];
+    for &limb in limbs.iter().rev() {
+        for _ in 0..51 {
+            sum = plus(&sum, &sum);
+        }
+        sum = plus(&sum, &[limb, 0, 0, 0, 0]);
+    }
+    sum
+}
+
+/// a + b modulo p, for a and b below p.
+fn plus(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
+    let (mut sum, mut carry) = ([0; 5], false);
+    for i in 0..5 {
+        (sum[i], carry) = a[i].carrying_add(b[i], carry);
+    }
+    if sum.iter().rev().lt(P.iter().rev()) { sum } else { minus(&sum, &P) }
+}
+
+/// a − b modulo 2^320.
+fn minus(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
+    let (mut difference, mut borrow) = ([0; 5], false);
+    for i in 0..5 {
+        (difference[i], borrow) = a[i].borrowing_sub(b[i], borrow);
+    }
+    difference
+}
+
+fn negative(a: &[u64; 5]) -> [u64; 5] {
+    if *a == [0; 5] { *a } else { minus(&P, a) }
+}
+
+/// a · b modulo p.
+fn times(a: &[u64; 5], b: &[u64; 5]) -> [u64; 5] {
+    let mut product = [0; 5];
+    for bit in (0..256).rev() {
+        product = plus(&product, &product);
+        if a[bit / 64] >> (bit % 64) & 1 == 1 {
+            product = plus(&product, b);
+        }
+    }
+    product
+}
+
+fn limb() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        4 => 0..=LIMB_MAX,
+        1 => Just(0),
+        1 => Just(LIMB_MAX),
+        1 => Just(LIMB_MASK),
+        1 => Just(LIMB_MASK - 18),
+        1 => Just(LIMB_MASK + 1),
+        1 => LIMB_MASK - 20..=LIMB_MAX,
+    ]
+}
+
+fn element() -> impl Strategy<Value = [[u64; LANES_MAX]; 5]> {
+    let p = [LIMB_MASK - 18, LIMB_MASK, LIMB_MASK, LIMB_MASK, LIMB_MASK];
+    let of_lane = prop_oneof![
+        8 => prop::array::uniform5(limb()),
+        1 => Just(p),
+        1 => Just([LIMB_MASK - 17, LIMB_MASK, LIMB_MASK, LIMB_MASK, LIMB_MASK]),
+        1 => Just([0; 5]),
+        1 => Just([LIMB_MAX; 5]),
+    ];
+    prop::array::uniform8(of_lane).prop_map(|lanes| {
+        let mut limbs = [[0; LANES_MAX]; 5];
+        for (lane, of_lane) in lanes.iter().enumerate() {
+            for (place, limb) in of_lane.iter().enumerate() {
+                limbs[place][lane] = *limb;
+            }
+        }
+        limbs
+    })
+}
+
+fn lane_of(limbs: &[[u64; LANES_MAX]; 5], lane: usize) -> Limbs {
+    limbs.map(|lanes| lanes[lane])
+}
+
+fn check<L: Lanes>(lanes: L, a: &[[u64; LANES_MAX]; 5], b: &[[u64; LANES_MAX]; 5], mask: u8) {
+    let (x, y) = (lanes.element(a), lanes.element(b));
+    type Oracle = fn(&[u64; 5], &[u64; 5]) -> [u64; 5];
+    let results: [(&str, L::Element, Oracle); 5] = [
+        ("mul", lanes.mul(x, y), |a, b| times(a, b)),
+        ("square", lanes.square(x), |a, _| times(a, a)),
+        ("add", lanes.add(x, y), |a, b| plus(a, b)),
+        ("sub", lanes.sub(x, y), |a, b| plus(a, &negative(b))),
+        ("twice_plus", lanes.twice_plus(x, y), |a, b| plus(&plus(a, a), b)),
+    ];
+    for (name, result, oracle) in results {
+        let (zero, odd) = (lanes.is_zero(result), lanes.is_odd(result));
+        let limbs = lanes.limbs(result);
+        for lane in 0..L::COUNT {
+            let expected = oracle(&value(&lane_of(a, lane)), &value(&lane_of(b, lane)));
+            let found = lane_of(&limbs, lane);
+            assert!(found.iter().all(|&limb| limb <= LIMB_MAX), "{name}: {found:x?}");
+            assert_eq!(value(&found), expected, "{name}");
+            assert_eq!(zero >> lane & 1 == 1, expected == [0; 5], "{name}");
+            assert_eq!(u64::from(odd >> lane & 1), expected[0] & 1, "{name}");
+        }
+    }
+    let chosen = lanes.limbs(lanes.select(mask, x, y));
+    for lane in 0..L::COUNT {
+        assert_eq!(lane_of(&chosen, lane), lane_of(if mask >> lane & 1 == 1 { b } else { a }, lane));
+    }
+    assert_eq!(lanes.is_zero(lanes.sub(x, x)), u8::MAX >> (LANES_MAX - L::COUNT));
+}
+
+proptest! {
+    #[test]
+    fn operations_are_those_of_the_field(a in element(), b in element(), mask in any::<u8>()) {
+        for backend in Backend::all() {
+            with_lanes!(backend, lanes => check(lanes, &a, &b, mask));
+        }
+    }
+}
+
+fn check_rows<L: Lanes>(lanes: L) {
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        number
+    };
+    let affine: Vec<AffineRow> = (0..20).map(|_| AffineRow(std::array::from_fn(|_| next()))).collect();
+    let extended: Vec<ExtendedRow> = (0..20).map(|_| ExtendedRow(std::array::from_fn(|_| next()))).collect();
+    let at = [3, 19, 0, 7, 7, 12, 1, 18];
+    let there_and_back = lanes.affine_rows(&lanes.gather_affine(&affine, &at));
+    for lane in 0..L::COUNT {
+        assert_eq!(there_and_back[lane].0[..15], affine[at[lane] as usize].0[..15]);
+        let limbs = lanes.limbs(lanes.gather_affine(&affine, &at)[1]);
+        assert_eq!(lane_of(&limbs, lane), affine[at[lane] as usize].0[5..10]);
+    }
+    let there_and_back = lanes.extended_rows(&lanes.gather_extended(&extended, &at));
+    for lane in 0..L::COUNT {
+        assert_eq!(there_and_back[lane].0[..20], extended[at[lane] as usize].0[..20]);
+        let limbs = lanes.limbs(lanes.gather_extended(&extended, &at)[3]);
+        assert_eq!(lane_of(&limbs, lane), extended[at[lane] as usize].0[15..20]);
+    }
+}
+
+#[test]
+fn every_lane_takes_its_own_row() {
+    for backend in Backend::all() {
+        with_lanes!(backend, lanes => check_rows(lanes));
+    }
+}
+
+/// The token of the reference needs no proof, so it can stand in anywhere.
+#[test]
+fn the_reference_is_always_there() {
+    assert_eq!(Portable::COUNT, 1);
+    assert_eq!(Backend::all().last().map(|backend| backend.name()), Some("portable"));
+}
