@@ -77,6 +77,13 @@ impl History {
         (!range.is_empty()).then_some(Message::CommitRange(range))
     }
 
+    /// One commit, if it is kept.
+    pub(crate) fn commit(&self, index: CommitIndex) -> Option<Commit> {
+        let first = self.commits.front()?.commit.index;
+        let place = usize::try_from(index.0.checked_sub(first.0)?).ok()?;
+        self.commits.get(place).map(|past| past.commit.clone())
+    }
+
     /// Index and digest from an index on, as far as they are remembered.
     pub(crate) fn digests(&self, from: CommitIndex) -> impl Iterator<Item = (CommitIndex, CommitDigest)> {
         let first = self.digests.front().map_or(0, |(index, _)| index.0);

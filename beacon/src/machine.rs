@@ -282,7 +282,12 @@ impl Beacon {
         match query {
             Query::Commits(from) => Answer::Commits(self.history.digests_for_answer(from)),
             Query::Status => Answer::Beacon(self.status()),
-            Query::Account(_) | Query::Transaction(_) | Query::Records(_) => Answer::Unsupported,
+            Query::Commit(index) => Answer::Commit(self.history.commit(index).map(Box::new)),
+            Query::Account(_)
+            | Query::Transaction(_)
+            | Query::Records(_)
+            | Query::Follow(_)
+            | Query::Proof(_) => Answer::Unsupported,
         }
     }
 

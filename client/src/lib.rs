@@ -5,12 +5,18 @@
 //! only encodes and queues and an [`Events`] half that only reads, so that one task can keep tens of thousands of
 //! transactions per second going; nothing here is done per transaction but encoding and decoding. [`Wallet`] makes and
 //! signs transfers.
+//!
+//! [`RpcClient`] makes the JSON-RPC calls, for programs that are not in a hurry. [`check_account`] checks a proof offline.
 
 #![forbid(unsafe_code)]
 
 mod connection;
 mod limits;
+mod proof;
+mod rpc;
 mod wallet;
 
 pub use connection::{Admission, Client, ClientError, Event, Events, Requests};
+pub use proof::{ProofError, check_account};
+pub use rpc::{RpcClient, RpcError};
 pub use wallet::Wallet;

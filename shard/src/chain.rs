@@ -13,6 +13,8 @@ use crate::limits::{RECORDS_RETAINED, UNEXECUTED_CERTIFIED_MAX};
 pub(crate) struct Chain {
     shard: ShardId,
     range: Mmr,
+    /// What `range` was before the newest record; none while there is no record that this process made.
+    earlier: Option<Mmr>,
     /// The last [`RECORDS_RETAINED`] records with their digests, ascending by block.
     records: VecDeque<(Record, RecordDigest)>,
     certified: Certified,
@@ -27,6 +29,7 @@ impl Chain {
         Self {
             shard,
             range: Mmr::default(),
+            earlier: None,
             records: VecDeque::new(),
             certified: Certified::default(),
             ahead: BTreeMap::new(),
@@ -43,6 +46,7 @@ impl Chain {
     /// Appends an own record and gives the attestation of it.
     pub(crate) fn append(&mut self, record: Record) -> Attestation {
         let digest = record.digest();
+        self.earlier = Some(self.range.clone());
         self.range.append_record(&digest);
         let block = record.block;
         self.records.push_back((record, digest));
@@ -106,6 +110,17 @@ impl Chain {
             .skip(self.records.partition_point(|(record, _)| record.block <= self.certified.block))
             .map(|(record, digest)| Attestation { shard: self.shard, block: record.block, record: *digest })
             .collect()
+    }
+
+    /// The newest record and the range over all before it.
+    pub(crate) fn newest(&self) -> Option<(&Record, &Mmr)> {
+        self.records.back().map(|(record, _)| record).zip(self.earlier.as_ref())
+    }
+
+    /// The records after `block` with their digests, ascending.
+    pub(crate) fn after(&self, block: BlockIndex) -> impl Iterator<Item = &(Record, RecordDigest)> {
+        let start = self.records.partition_point(|(record, _)| record.block <= block);
+        self.records.range(start..)
     }
 
     /// Records from `from` on, at most `limit`.

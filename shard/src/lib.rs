@@ -5,13 +5,15 @@
 //! no IO and reads no clock.
 //!
 //! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
-//! `settlement` follows each transaction to its end, `worker` is the switch.
+//! `settlement` follows each transaction to its end, `proofs` ties accounts to certified records, `worker` is the
+//! switch.
 
 #![forbid(unsafe_code)]
 
 mod blocks;
 mod chain;
 mod limits;
+mod proofs;
 mod settlement;
 mod worker;
 

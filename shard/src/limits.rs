@@ -17,3 +17,9 @@ pub(crate) const LISTENERS_MAX: usize = 4;
 
 /// News in one message to a client: about 100 kB.
 pub(crate) const NEWS_PER_MESSAGE_MAX: usize = 1_024;
+
+/// Proofs that wait for certification: with paths of 30 hashes and records of many shards, some ten megabytes.
+pub(crate) const PROOFS_WAITING_MAX: usize = 1_024;
+
+/// Records between that of a proof and the certified one; certification jumps by a few.
+pub(crate) const PROOF_RECORDS_MAX: usize = 256;

@@ -56,6 +56,13 @@ impl Settlement {
         self.forget_oldest();
     }
 
+    /// As [`Self::listen`], if the transaction is known: what is known now, and from now on what follows.
+    pub(crate) fn follow(&mut self, client: ClientId, transaction: TransactionId) -> Option<Progress> {
+        let progress = self.progress(&transaction)?;
+        self.listen(client, transaction);
+        Some(progress)
+    }
+
     /// The client is gone; its number never comes again.
     pub(crate) fn forget_client(&mut self, client: ClientId) {
         self.outbox.remove(&client);

@@ -10,6 +10,7 @@ use fresnel_types::{
     Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input,
     LogEntry, Machine, Message, Order, OrderEvent, OrderedBatch, Party, Receipt, ReceiptKind, Record,
     RejectionCode, ShardId, SignedTransaction, Timestamp, Verified, codec, decode,
+    leaves::Account,
     message::Offer,
     receipt::outbox_root,
     status::{Answer, Query, WorkerStatus},
@@ -20,6 +21,7 @@ use crate::{
     blocks::{Block, Blocks},
     chain::Chain,
     limits::RECORD_BYTES_PER_ANSWER_MAX,
+    proofs::Proofs,
     settlement::Settlement,
 };
 
@@ -66,6 +68,7 @@ pub struct Worker {
     blocks: Blocks,
     chain: Chain,
     settlement: Settlement,
+    proofs: Proofs,
     /// From where on the order was last asked for.
     asked: CommitIndex,
     /// The time of the last commit.
@@ -102,6 +105,7 @@ impl Worker {
             blocks: Blocks::default(),
             chain: Chain::new(shard),
             settlement: Settlement::default(),
+            proofs: Proofs::default(),
             asked: CommitIndex(0),
             commit_time: Timestamp(0),
             executed: BlockIndex(0),
@@ -174,10 +178,7 @@ impl Worker {
             Message::Bundle(_) | Message::BundleRequest { .. } => {
                 self.crossshard.handle(now, from, message, effects)
             }
-            Message::Query { request, query } => {
-                let answer = self.answer(&query);
-                effects.push(Effect::Send { to: vec![from], message: Message::Answer { request, answer } });
-            }
+            Message::Query { request, query } => self.query(from, request, &query, effects),
             // Whatever else passes the link is for beacons or clients, and says nothing to a worker.
             _ => {}
         }
@@ -384,16 +385,29 @@ impl Worker {
         });
     }
 
-    fn answer(&self, query: &Query) -> Answer {
-        match query {
-            Query::Account(owner) => {
+    fn query(&mut self, from: Party, request: u64, query: &Query, effects: &mut Vec<Effect>) {
+        let answer = match (query, from) {
+            (Query::Account(owner), _) => {
                 Answer::Account { block: self.executed, account: self.executor.account(owner) }
             }
-            Query::Transaction(id) => Answer::Transaction(self.settlement.progress(id)),
-            Query::Records(from) => Answer::Records(self.records_of_an_answer(*from)),
-            Query::Status => Answer::Worker(self.status()),
-            Query::Commits(_) => Answer::Unsupported,
-        }
+            (Query::Transaction(id), _) => Answer::Transaction(self.settlement.progress(id)),
+            (Query::Follow(id), Party::Client(client)) => {
+                Answer::Transaction(self.settlement.follow(client, *id))
+            }
+            (Query::Proof(owner), Party::Client(client))
+                if self.rules.shards.of_prefix(owner.prefix()) == self.shard =>
+            {
+                let path = codec::encode(&self.tree.prove(&Account::key(owner)));
+                let account = self.executor.account(owner);
+                return self.proofs.ask(client, request, account, path, &self.chain, effects);
+            }
+            (Query::Records(from), _) => Answer::Records(self.records_of_an_answer(*from)),
+            (Query::Status, _) => Answer::Worker(self.status()),
+            (Query::Commits(_) | Query::Commit(_) | Query::Follow(_) | Query::Proof(_), _) => {
+                Answer::Unsupported
+            }
+        };
+        effects.push(Effect::Send { to: vec![from], message: Message::Answer { request, answer } });
     }
 
     /// As many records as fit an answer. All records of a chain have the same length.
@@ -453,9 +467,13 @@ impl Machine for Worker {
             Input::Submit { client, request, transactions } => {
                 self.submit(now, client, request, transactions, effects);
             }
-            Input::Disconnected(client) => self.settlement.forget_client(client),
+            Input::Disconnected(client) => {
+                self.settlement.forget_client(client);
+                self.proofs.forget_client(client);
+            }
         }
         self.execute_ready(now, effects);
+        self.proofs.release(&self.chain, effects);
         let batches = self.mempool.take_offers();
         self.offer(batches, false, effects);
         self.settlement.flush(effects);

@@ -27,6 +27,7 @@ pub mod message;
 pub mod mmr;
 pub mod receipt;
 pub mod record;
+pub mod rpc;
 pub mod status;
 pub mod transaction;
 pub mod verify;

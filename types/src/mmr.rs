@@ -20,6 +20,11 @@ impl Mmr {
         self.count
     }
 
+    /// Whether it has the shape of a range that can grow. One from others may not; it must not be appended to.
+    pub fn is_whole(&self) -> bool {
+        self.peaks.len() == self.count.count_ones() as usize && self.count < u64::MAX
+    }
+
     /// Appends a leaf hash.
     pub fn append(&mut self, leaf: hash::Hash) {
         let mut node = leaf;

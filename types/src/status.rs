@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Address, BlockIndex, CommitDigest, CommitIndex, Outcome, Record, Round, ShardId, TransactionId,
-    commit::Certified, leaves::Account,
+    Address, BlockIndex, Commit, CommitDigest, CommitIndex, Outcome, Record, RecordDigest, Round, ShardId,
+    TransactionId, commit::Certified, leaves::Account, mmr::Mmr,
 };
 
 /// How far a transaction has come at the asked authority. Levels only rise.
@@ -54,6 +54,14 @@ pub enum Query {
     Commits(CommitIndex),
     /// Where the machine is.
     Status,
+    /// The last news about a transaction, and from now on what follows, as if it had been submitted on this connection.
+    /// To a worker.
+    Follow(TransactionId),
+    /// The account of an address after the last executed block, with the proof. To a worker, which answers once the
+    /// record of that block is certified.
+    Proof(Address),
+    /// One commit. To a beacon.
+    Commit(CommitIndex),
 }
 
 /// An answer to the [`Query`] of the same name.
@@ -78,6 +86,49 @@ pub enum Answer {
     Beacon(BeaconStatus),
     /// The asked machine cannot answer this question.
     Unsupported,
+    /// The account with its proof.
+    Proof(Box<AccountProof>),
+    /// The commit, if it is made and still kept.
+    Commit(Option<Box<Commit>>),
+    /// The worker has no proof to give.
+    Unproven(Unproven),
+}
+
+/// An account after a block, with all that ties it to a certified record. `fresnel_client::check_account` checks it.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct AccountProof {
+    /// The account after the block of `record`, if it exists.
+    pub account: Option<Account>,
+    /// The way to its leaf in the state of `record`: an encoded `fresnel_state::Proof`.
+    pub path: Vec<u8>,
+    /// The record of the block.
+    pub record: Record,
+    /// The mountain range over the records before `record`.
+    pub range: Mmr,
+    /// The digests of the records between `record` and `head`.
+    pub between: Vec<RecordDigest>,
+    /// The record that a quorum attested, when that is a later one than `record`; it commits to all before.
+    pub head: Option<Record>,
+}
+
+impl AccountProof {
+    /// The record that a quorum attested.
+    pub fn certified(&self) -> Certified {
+        let head = self.head.as_ref().unwrap_or(&self.record);
+        Certified { block: head.block, record: head.digest() }
+    }
+}
+
+/// Why there is no proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+#[serde(rename_all = "snake_case")]
+pub enum Unproven {
+    /// Since the worker started, its shard executed no block.
+    NoRecord,
+    /// Too many wait for theirs, or certification is too far behind.
+    Busy,
+    /// The worker's own record differs from the certified one.
+    Diverged,
 }
 
 /// Where a worker is.

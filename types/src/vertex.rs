@@ -4,6 +4,7 @@
 //! in it. So head, Merkle path and author's signature prove an attestation to anybody without the payload.
 
 use fresnel_crypto::SigningKey;
+use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
@@ -37,7 +38,9 @@ impl ShardHeader {
 }
 
 /// A vertex named by its place and its id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, SchemaRead, SchemaWrite)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, SchemaRead, SchemaWrite,
+)]
 pub struct VertexRef {
     /// Its round.
     pub round: Round,

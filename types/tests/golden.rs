@@ -17,7 +17,7 @@ use fresnel_types::{
     merkle::Path,
     message::{CertifiedVertex, CommitWithVertices, Kind, Offer, Status},
     record::{Pair, Tally},
-    status::{Answer, BeaconStatus, Level, Progress, Query, WorkerStatus},
+    status::{AccountProof, Answer, BeaconStatus, Level, Progress, Query, Unproven, WorkerStatus},
 };
 use proptest::prelude::*;
 
@@ -235,6 +235,19 @@ fn messages() -> Vec<Message> {
         answer(Answer::Worker(worker)),
         answer(Answer::Beacon(beacon)),
         answer(Answer::Unsupported),
+        query(Query::Follow(TransactionId([1; 32]))),
+        query(Query::Proof(Address([1; 32]))),
+        query(Query::Commit(CommitIndex(1))),
+        answer(Answer::Proof(Box::new(AccountProof {
+            account: Some(account),
+            path: vec![1, 2],
+            record: record(),
+            range: Default::default(),
+            between: vec![record().digest()],
+            head: Some(record()),
+        }))),
+        answer(Answer::Commit(Some(Box::new(commit())))),
+        answer(Answer::Unproven(Unproven::Busy)),
     ]
 }
 
@@ -296,7 +309,7 @@ proptest! {
     /// S3: any bytes decode to an error or to a value whose encoding is those bytes.
     #[test]
     fn mutated_bytes_never_panic_and_encodings_are_unique(
-        which in 0_usize..35, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        which in 0_usize..41, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
         let messages = messages();
