@@ -33,6 +33,7 @@ impl Pair {
     pub const EMPTY: Self = Self([0; BLOCK_BYTES]);
 
     /// The pair of these children.
+    #[inline]
     pub fn new(left: &Hash, right: &Hash) -> Self {
         let mut pair = Self::EMPTY;
         pair.0[..32].copy_from_slice(left);
@@ -41,6 +42,7 @@ impl Pair {
     }
 
     /// The left child, or the right one.
+    #[inline]
     pub fn child(&self, right: bool) -> &Hash {
         let (left_child, right_child) = self.0.split_at(32);
         let child = if right { right_child } else { left_child };
@@ -48,6 +50,7 @@ impl Pair {
     }
 
     /// Replaces the left child, or the right one.
+    #[inline]
     pub fn set(&mut self, right: bool, hash: &Hash) {
         let from = if right { 32 } else { 0 };
         self.0[from..from + 32].copy_from_slice(hash);

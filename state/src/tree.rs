@@ -1,13 +1,32 @@
-//! The tree of one shard in memory, as a radix tree without the branches that have one child.
+//! The tree of one shard in memory, renewed in batches.
 //!
-//! A branch caches its hash twice: where it stands, and lifted to just below the branch above it, past levels at which
-//! its sibling is empty. A block's changes go down together, sorted, so every touched branch is hashed once.
+//! Changes go down together, are written, and then all branches above them are hashed once, in the lanes of the vector
+//! unit, from the deepest upwards. The changes of a block are cut into slices of neighbouring keys: what a slice touches
+//! fits the processor's cache, and two slices share only the few branches between the top and where they part.
+//!
+//! [`reference`] says the same in plainer code, and is what tests and benches compare with.
 
-use fresnel_crypto::hash::{self, EMPTY, Hash};
+mod chunked;
+mod finger;
+mod nodes;
+pub mod reference;
+mod rehash;
+mod visits;
+
+use fresnel_crypto::{
+    hash::{self, EMPTY, Hash},
+    prefetch,
+};
 use fresnel_types::{ShardId, Shards, StateKey, StateRoot, WriteSet};
 
+use self::{
+    finger::Finger,
+    nodes::{Child, Node, Nodes, Slot},
+    rehash::Rehash,
+    visits::Visits,
+};
 use crate::{
-    leaf::{bit, leaf_hash, root_depth, shared_bits},
+    leaf::{KEY_BITS, bit, root_depth, shared_bits},
     proof::{End, Proof},
 };
 
@@ -15,77 +34,67 @@ use crate::{
 pub struct Tree {
     shards: Shards,
     shard: ShardId,
-    nodes: Vec<Node>,
-    /// Places in `nodes` to be used again.
-    free: Vec<u32>,
-    top: Option<u32>,
-    leaves: usize,
-    root: StateRoot,
+    nodes: Nodes,
+    visits: Visits,
+    rehash: Rehash,
 }
 
-enum Node {
-    Leaf {
-        key: StateKey,
-        hash: Hash,
-        value: Box<[u8]>,
-    },
-    Branch {
-        /// A key whose first `depth` bits all leaves below share.
-        prefix: StateKey,
-        /// The bit that parts the leaves below.
-        depth: usize,
-        children: [u32; 2],
-        /// `None` when something below changed.
-        hash: Option<Hash>,
-        /// The hash as seen from a depth above.
-        lifted: Option<(usize, Hash)>,
-    },
-    Free,
-}
-
-type Change<'a> = (StateKey, Option<&'a [u8]>);
+/// A key and what is written there; `None` deletes.
+type Change<'a> = (&'a StateKey, Option<&'a [u8]>);
 
 impl Tree {
     /// The tree of a shard without leaves.
     pub fn new(shards: Shards, shard: ShardId) -> Self {
-        Self { shards, shard, nodes: vec![], free: vec![], top: None, leaves: 0, root: StateRoot(EMPTY) }
+        let (nodes, visits, rehash) = (Nodes::new(), Visits::default(), Rehash::default());
+        Self { shards, shard, nodes, visits, rehash }
     }
 
     /// Makes the changes of a block and gives the root after them.
     pub fn apply(&mut self, writes: &WriteSet) -> StateRoot {
-        let changes: Vec<Change<'_>> = writes.iter().map(|(key, value)| (*key, value)).collect();
-        for (key, _) in changes.first().into_iter().chain(changes.last()) {
-            assert_eq!(key.shard(self.shards), self.shard, "a shard writes only keys of its own");
+        let mut all = writes.iter();
+        let mut slice: Vec<Change<'_>> = Vec::with_capacity(writes.len().min(SLICE));
+        loop {
+            slice.clear();
+            slice.extend(all.by_ref().take(SLICE));
+            let (Some((first, _)), Some((last, _))) = (slice.first(), slice.last()) else {
+                return self.root();
+            };
+            for key in [first, last] {
+                assert_eq!(key.shard(self.shards), self.shard, "a shard writes only keys of its own");
+            }
+            self.apply_slice(&slice);
         }
-        self.top = self.update(self.top, &changes);
-        self.root = StateRoot(self.top.map_or(EMPTY, |top| self.rehash(top, root_depth(self.shards))));
-        self.root
     }
 
     /// The root after all changes so far.
     pub fn root(&self) -> StateRoot {
-        self.root
+        StateRoot(*self.nodes.hash(Slot::TOP))
     }
 
     /// How many leaves there are.
     pub fn len(&self) -> usize {
-        self.leaves
+        self.nodes.count()
     }
 
     /// Whether there is no leaf.
     pub fn is_empty(&self) -> bool {
-        self.leaves == 0
+        self.len() == 0
     }
 
     /// All leaves, ascending by key.
     pub fn leaves(&self) -> impl Iterator<Item = (&StateKey, &[u8])> {
-        let mut open: Vec<u32> = self.top.into_iter().collect();
+        let mut open: Vec<Child> = self.nodes.top().into_iter().collect();
         std::iter::from_fn(move || {
             loop {
-                match &self.nodes[open.pop()? as usize] {
-                    Node::Leaf { key, value, .. } => return Some((key, &**value)),
-                    Node::Branch { children, .. } => open.extend([children[1], children[0]]),
-                    Node::Free => unreachable!("{FREED}"),
+                match open.pop()?.node() {
+                    Node::Leaf(number) => {
+                        let leaf = self.nodes.leaf(number);
+                        return Some((&leaf.key, &*leaf.value));
+                    }
+                    Node::Branch(number) => {
+                        let [left, right] = self.nodes.branch(number).children;
+                        open.extend([right, left]);
+                    }
                 }
             }
         })
@@ -93,199 +102,96 @@ impl Tree {
 
     /// Proves what `key`, which belongs to this shard, holds.
     pub fn prove(&self, key: &StateKey) -> Proof {
+        let Some(near) = self.towards(key) else { return Proof { end: End::Empty, siblings: vec![] } };
+        let shared = shared_bits(key, near);
         let mut siblings = Vec::new();
         let mut depth = root_depth(self.shards);
-        let mut at = self.top;
+        let mut slot = Slot::TOP;
         let end = loop {
-            let Some(place) = at else { break End::Empty };
-            match &self.nodes[place as usize] {
-                Node::Leaf { key: found, .. } if found == key => break End::Key,
-                Node::Leaf { key, value, .. } => break End::Other { key: *key, value: value.to_vec() },
-                Node::Branch { prefix, depth: parts, children, .. } => {
-                    let along = shared_bits(prefix, key).min(*parts);
-                    siblings.resize(siblings.len() + along - depth, EMPTY);
-                    if along < *parts {
-                        // The key leaves the shared prefix: beside it stands the whole branch.
-                        siblings.push(self.seen(place, along + 1));
-                        at = None;
-                    } else {
-                        let side = bit(key, along);
-                        siblings.push(self.seen(children[usize::from(!side)], along + 1));
-                        at = Some(children[usize::from(side)]);
-                    }
-                    depth = along + 1;
+            match self.nodes.child(slot).expect("a tree with a leaf has a child in every slot").node() {
+                Node::Leaf(_) if shared == KEY_BITS => break End::Key,
+                Node::Leaf(number) => {
+                    let leaf = self.nodes.leaf(number);
+                    break End::Other { key: leaf.key, value: leaf.value.to_vec() };
                 }
-                Node::Free => unreachable!("{FREED}"),
+                Node::Branch(number) => {
+                    let parts = usize::from(self.nodes.branch(number).depth);
+                    siblings.resize(siblings.len() + parts.min(shared) - depth, EMPTY);
+                    if shared < parts {
+                        // The key leaves the bits that all leaves of the branch share: beside it stands the whole branch.
+                        siblings.push(lift(near, self.nodes.pair(number).parent(), parts, shared + 1));
+                        break End::Empty;
+                    }
+                    slot = self.nodes.towards(number, key);
+                    siblings.push(*self.nodes.hash(slot.sibling()));
+                    depth = parts + 1;
+                }
             }
         };
         siblings.reverse();
         Proof { end, siblings }
     }
 
-    fn update(&mut self, at: Option<u32>, changes: &[Change<'_>]) -> Option<u32> {
-        let ((first, _), (last, _)) = match (changes.first(), changes.last()) {
-            (Some(first), Some(last)) => (first, last),
-            _ => return at,
-        };
-        let Some(place) = at else { return self.build(changes) };
-        match &mut self.nodes[place as usize] {
-            Node::Leaf { key, .. } => {
-                let key = *key;
-                match changes.binary_search_by_key(&key, |(key, _)| *key) {
-                    Ok(found) if changes.len() == 1 => match changes[found].1 {
-                        Some(value) => {
-                            self.nodes[place as usize] =
-                                Node::Leaf { key, hash: leaf_hash(&key, value), value: value.into() };
-                            Some(place)
-                        }
-                        None => self.remove(place),
-                    },
-                    Ok(_) => {
-                        self.remove(place);
-                        self.build(changes)
+    /// The key of the leaf in the direction of `key`.
+    fn towards(&self, key: &StateKey) -> Option<&StateKey> {
+        let mut slot = Slot::TOP;
+        loop {
+            match self.nodes.child(slot)?.node() {
+                Node::Leaf(number) => return Some(&self.nodes.leaf(number).key),
+                Node::Branch(number) => slot = self.nodes.towards(number, key),
+            }
+        }
+    }
+
+    fn apply_slice(&mut self, changes: &[Change<'_>]) {
+        let root = root_depth(self.shards);
+        self.visits.follow(&mut self.nodes, root, changes);
+        if self.write(changes) {
+            self.visits.follow(&mut self.nodes, root, changes);
+        }
+        self.rehash.run(&mut self.nodes, &self.visits, changes);
+    }
+
+    /// Writes the values, leaf by leaf. Gives whether leaves came or went, so that the ways of the changes are others now.
+    fn write(&mut self, changes: &[Change<'_>]) -> bool {
+        for end in self.visits.ends() {
+            if let Some(first) = self.nodes.leaf(end.leaf).value.first() {
+                prefetch(first);
+            }
+        }
+        let (mut finger, mut edited) = (Finger::default(), false);
+        for (place, (key, value)) in changes.iter().enumerate() {
+            // Which keys there are does not change by edits of others, and leaves keep their numbers.
+            let found = self.visits.ends().get(place).filter(|end| self.nodes.leaf(end.leaf).key == **key);
+            match (found, value) {
+                (Some(end), Some(value)) => {
+                    let old = &mut self.nodes.leaf_mut(end.leaf).value;
+                    if old.len() == value.len() {
+                        old.copy_from_slice(value);
+                    } else {
+                        *old = (*value).into();
                     }
-                    Err(_) => self.build_around(place, key, changes),
+                    continue;
                 }
+                (None, None) => continue,
+                (None, Some(value)) => finger.insert(&mut self.nodes, key, value),
+                (Some(_), None) => finger.remove(&mut self.nodes, key),
             }
-            Node::Branch { prefix, depth, children, .. } => {
-                let (prefix, depth, [left, right]) = (*prefix, *depth, *children);
-                let along = shared_bits(&prefix, first).min(shared_bits(&prefix, last));
-                if along >= depth {
-                    let (lefts, rights) = split(changes, depth);
-                    let new = (self.update(Some(left), lefts), self.update(Some(right), rights));
-                    if let (Some(left), Some(right)) = new {
-                        self.nodes[place as usize] =
-                            Node::Branch { prefix, depth, children: [left, right], hash: None, lifted: None };
-                        return Some(place);
-                    }
-                    self.release(place);
-                    return new.0.or(new.1);
-                }
-                let (lefts, rights) = split(changes, along);
-                let (left, right) = if bit(&prefix, along) {
-                    (self.build(lefts), self.update(at, rights))
-                } else {
-                    (self.update(at, lefts), self.build(rights))
-                };
-                self.join(prefix, along, left, right)
-            }
-            Node::Free => unreachable!("{FREED}"),
+            edited = true;
         }
-    }
-
-    /// A subtree of the existing leaf at `place` and changes of other keys.
-    fn build_around(&mut self, place: u32, key: StateKey, changes: &[Change<'_>]) -> Option<u32> {
-        let (Some((first, _)), Some((last, _))) = (changes.first(), changes.last()) else {
-            return Some(place);
-        };
-        let along = shared_bits(&key, first).min(shared_bits(&key, last));
-        let (lefts, rights) = split(changes, along);
-        let (left, right) = if bit(&key, along) {
-            (self.build(lefts), self.build_around(place, key, rights))
-        } else {
-            (self.build_around(place, key, lefts), self.build(rights))
-        };
-        self.join(key, along, left, right)
-    }
-
-    /// A subtree of nothing but what the changes write.
-    fn build(&mut self, changes: &[Change<'_>]) -> Option<u32> {
-        let ((first, _), (last, _)) = match changes {
-            [] => return None,
-            [(_, None)] => return None,
-            [(key, Some(value))] => {
-                self.leaves += 1;
-                return Some(self.put(Node::Leaf {
-                    key: *key,
-                    hash: leaf_hash(key, value),
-                    value: (*value).into(),
-                }));
-            }
-            [first, .., last] => (first, last),
-        };
-        let depth = shared_bits(first, last);
-        let (lefts, rights) = split(changes, depth);
-        let (left, right) = (self.build(lefts), self.build(rights));
-        self.join(*first, depth, left, right)
-    }
-
-    fn join(&mut self, prefix: StateKey, depth: usize, left: Option<u32>, right: Option<u32>) -> Option<u32> {
-        match (left, right) {
-            (Some(left), Some(right)) => {
-                let children = [left, right];
-                Some(self.put(Node::Branch { prefix, depth, children, hash: None, lifted: None }))
-            }
-            _ => left.or(right),
-        }
-    }
-
-    fn put(&mut self, node: Node) -> u32 {
-        if let Some(place) = self.free.pop() {
-            self.nodes[place as usize] = node;
-            return place;
-        }
-        let place = u32::try_from(self.nodes.len()).expect("fewer than 2^31 leaves fit in memory");
-        self.nodes.push(node);
-        place
-    }
-
-    fn remove(&mut self, place: u32) -> Option<u32> {
-        self.leaves -= 1;
-        self.release(place);
-        None
-    }
-
-    fn release(&mut self, place: u32) {
-        self.nodes[place as usize] = Node::Free;
-        self.free.push(place);
-    }
-
-    /// The hash of the subtree at `from` that holds just what is below `place`; renews what changed.
-    fn rehash(&mut self, place: u32, from: usize) -> Hash {
-        let (depth, children, known) = match &self.nodes[place as usize] {
-            Node::Leaf { hash, .. } => return *hash,
-            Node::Branch { lifted: Some((depth, hash)), .. } if *depth == from => return *hash,
-            Node::Branch { depth, children, hash, .. } => (*depth, *children, *hash),
-            Node::Free => unreachable!("{FREED}"),
-        };
-        let here = known.unwrap_or_else(|| {
-            let left = self.rehash(children[0], depth + 1);
-            let right = self.rehash(children[1], depth + 1);
-            hash::node(&left, &right)
-        });
-        let Node::Branch { prefix, hash, lifted, .. } = &mut self.nodes[place as usize] else {
-            unreachable!("it was a branch above")
-        };
-        let above = lift(prefix, here, depth, from);
-        (*hash, *lifted) = (Some(here), Some((from, above)));
-        above
-    }
-
-    /// The hash of the subtree at `from` that holds just what is below `place`, all of which is hashed.
-    fn seen(&self, place: u32, from: usize) -> Hash {
-        match &self.nodes[place as usize] {
-            Node::Leaf { hash, .. } => *hash,
-            Node::Branch { prefix, depth, hash, .. } => {
-                lift(prefix, hash.expect("every change is followed by hashing"), *depth, from)
-            }
-            Node::Free => unreachable!("{FREED}"),
-        }
+        edited
     }
 }
 
-/// The hash at depth `to` of a subtree that has all its leaves at `depth` below `prefix`.
-fn lift(prefix: &StateKey, hash: Hash, depth: usize, to: usize) -> Hash {
+/// The hash at depth `to` of a subtree whose leaves are all at `depth` below the bits of `key`.
+fn lift(key: &StateKey, hash: Hash, depth: usize, to: usize) -> Hash {
     (to..depth).rev().fold(hash, |below, place| {
-        if bit(prefix, place) { hash::node(&EMPTY, &below) } else { hash::node(&below, &EMPTY) }
+        if bit(key, place) { hash::node(&EMPTY, &below) } else { hash::node(&below, &EMPTY) }
     })
 }
 
-/// Changes that share their first `depth` bits, parted by the next.
-fn split<'a, 'b>(changes: &'a [Change<'b>], depth: usize) -> (&'a [Change<'b>], &'a [Change<'b>]) {
-    changes.split_at(changes.partition_point(|(key, _)| !bit(key, depth)))
-}
-
-const FREED: &str = "a freed node is reachable from nowhere";
+/// Changes that are followed at once.
+const SLICE: usize = 512;
 
 #[cfg(test)]
 mod tests;

@@ -2,7 +2,11 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::*;
+use rand_chacha::ChaCha12Rng;
+use rand_core::{Rng, SeedableRng};
+
+use super::{reference::ReferenceTree, *};
+use crate::leaf::leaf_hash;
 
 type Leaves = BTreeMap<StateKey, Vec<u8>>;
 
@@ -13,13 +17,13 @@ fn shards(count: u16) -> Shards {
 }
 
 /// The definition, word by word.
-fn reference(leaves: &[(&StateKey, &Vec<u8>)], depth: usize) -> Hash {
+fn definition(leaves: &[(&StateKey, &Vec<u8>)], depth: usize) -> Hash {
     match leaves {
         [] => EMPTY,
         [(key, value)] => leaf_hash(key, value),
         _ => {
             let (left, right) = leaves.split_at(leaves.partition_point(|(key, _)| !bit(key, depth)));
-            hash::node(&reference(left, depth + 1), &reference(right, depth + 1))
+            hash::node(&definition(left, depth + 1), &definition(right, depth + 1))
         }
     }
 }
@@ -48,6 +52,7 @@ proptest! {
     fn root_and_proofs_follow_the_definition(batches in prop::collection::vec(batch(), 1..12), probe in key()) {
         let (shards, shard) = (shards(4), ShardId(1));
         let (mut tree, mut leaves) = (Tree::new(shards, shard), Leaves::new());
+        let mut reference = ReferenceTree::new(shards, shard);
         for changes in &batches {
             for (key, value) in changes {
                 match value {
@@ -57,18 +62,19 @@ proptest! {
             }
             let root = tree.apply(&writes(changes));
             let list: Vec<_> = leaves.iter().collect();
-            prop_assert_eq!(root.0, reference(&list, 2));
+            prop_assert_eq!(root.0, definition(&list, 2));
             prop_assert_eq!(tree.root(), root);
+            prop_assert_eq!(reference.apply(&writes(changes)), root);
             prop_assert_eq!(tree.len(), leaves.len());
             prop_assert!(tree.leaves().eq(leaves.iter().map(|(key, value)| (key, value.as_slice()))));
         }
-        let used = tree.nodes.len() - tree.free.len();
-        prop_assert_eq!(used, (2 * leaves.len()).saturating_sub(1), "no node is lost");
+        prop_assert_eq!(tree.nodes.used_branches(), leaves.len().saturating_sub(1), "no branch is lost");
 
         let root = tree.root();
         for key in leaves.keys().copied().chain([probe]) {
             let value = leaves.get(&key).map(Vec::as_slice);
             let proof = tree.prove(&key);
+            prop_assert_eq!(&proof, &reference.prove(&key));
             prop_assert!(proof.verify(shards, &root, &key, value));
             prop_assert!(!proof.verify(shards, &root, &key, Some(b"another value")));
             if value.is_some() {
@@ -98,6 +104,145 @@ proptest! {
     }
 }
 
+/// Keys of four kinds: anywhere; below one owner's 32 bits; sharing 100 bits, then anywhere; and neighbours.
+fn any_key(random: &mut ChaCha12Rng) -> StateKey {
+    let mut key = [0; 32];
+    random.fill_bytes(&mut key);
+    match random.next_u32() % 4 {
+        0 => {}
+        1 => key[..4].fill(7),
+        2 => {
+            key[..12].fill(0x55);
+            key[12] |= 0xf0;
+        }
+        _ => {
+            key[..30].fill(0xab);
+            key[30] &= 3;
+        }
+    }
+    StateKey(key)
+}
+
+/// Leaves of every number of blocks, and longer than a BLAKE3 chunk.
+fn any_value(random: &mut ChaCha12Rng) -> Vec<u8> {
+    let length = match random.next_u32() % 16 {
+        0 => random.next_u32() as usize % 1200,
+        1 => random.next_u32() as usize % 100,
+        _ => 24,
+    };
+    let mut value = vec![0; length];
+    random.fill_bytes(&mut value);
+    value
+}
+
+/// A block of new keys, of changes and deletions of old ones, and of deletions of what is not there.
+fn any_block(random: &mut ChaCha12Rng, leaves: &Leaves, size: usize) -> BTreeMap<StateKey, Option<Vec<u8>>> {
+    let old: Vec<StateKey> = leaves.keys().copied().collect();
+    let deletes_of_four = random.next_u32() % 4;
+    (0..size)
+        .map(|_| {
+            let key = match random.next_u32() as usize {
+                pick if pick % 3 > 0 && !old.is_empty() => old[pick / 3 % old.len()],
+                _ => any_key(random),
+            };
+            let delete = random.next_u32() % 4 < deletes_of_four;
+            (key, (!delete).then(|| any_value(random)))
+        })
+        .collect()
+}
+
+/// E1 over long histories of blocks from one change to several slices, with keys chosen to be bad for the tree.
+#[test]
+fn any_history_gives_the_root_of_the_reference() {
+    for seed in 0..6 {
+        let mut random = ChaCha12Rng::seed_from_u64(seed);
+        let (mut tree, mut leaves) = (Tree::new(shards(1), ONE), Leaves::new());
+        let mut reference = ReferenceTree::new(shards(1), ONE);
+        for _ in 0..24 {
+            let size = [1, 3, 40, 700, SLICE, 3 * SLICE + 5][random.next_u32() as usize % 6];
+            let block = any_block(&mut random, &leaves, size);
+            for (key, value) in &block {
+                match value {
+                    Some(value) => leaves.insert(*key, value.clone()),
+                    None => leaves.remove(key),
+                };
+            }
+            let block = writes(&block);
+            assert_eq!(tree.apply(&block), reference.apply(&block));
+            assert_eq!(tree.len(), leaves.len());
+            assert_eq!(tree.nodes.used_branches(), leaves.len().saturating_sub(1));
+        }
+        assert!(tree.leaves().eq(leaves.iter().map(|(key, value)| (key, value.as_slice()))));
+        let probes: Vec<StateKey> = (0..200).map(|_| any_key(&mut random)).collect();
+        for key in probes.iter().chain(leaves.keys().take(200)) {
+            assert_eq!(tree.prove(key), reference.prove(key));
+        }
+
+        let mut fresh = Tree::new(shards(1), ONE);
+        fresh.apply(&leaves.iter().map(|(key, value)| (*key, Some(value.as_slice()))).collect());
+        assert_eq!(fresh.root(), tree.root(), "the same leaves have the same root, whatever came before");
+
+        tree.apply(&leaves.keys().map(|key| (*key, None)).collect());
+        assert_eq!((tree.root(), tree.len(), tree.nodes.used_branches()), (StateRoot(EMPTY), 0, 0));
+    }
+}
+
+/// The places of deleted leaves are used again, so a tree that stays the same size takes the same memory.
+#[test]
+fn coming_and_going_takes_no_new_places() {
+    let mut random = ChaCha12Rng::seed_from_u64(9);
+    let mut tree = Tree::new(shards(1), ONE);
+    let mut last = Leaves::new();
+    let mut most = 0;
+    for turn in 0..50 {
+        let next: Leaves = (0..500).map(|_| (any_key(&mut random), any_value(&mut random))).collect();
+        let mut block: BTreeMap<_, _> = last.into_keys().map(|key| (key, None)).collect();
+        block.extend(next.iter().map(|(key, value)| (*key, Some(value.clone()))));
+        tree.apply(&writes(&block));
+        last = next;
+        if turn == 1 {
+            most = tree.nodes.all_branches();
+        }
+    }
+    assert!(
+        most > 500 && tree.nodes.all_branches() <= most + 500,
+        "{most}, then {}",
+        tree.nodes.all_branches()
+    );
+}
+
+/// Roots that must never change: they are in records that authorities have attested.
+#[test]
+fn golden_roots() {
+    let hex = |root: StateRoot| root.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (mut tree, mut reference) = (Tree::new(shards(1), ONE), ReferenceTree::new(shards(1), ONE));
+    let mut roots = vec![];
+    for turn in 0_u8..4 {
+        let all: Vec<(StateKey, Vec<u8>)> = (0_u8..100)
+            .filter(|number| number % 4 >= turn)
+            .map(|number| {
+                let key = hash::leaf(&[number]);
+                (StateKey(key), vec![turn; usize::from(number) * 12])
+            })
+            .collect::<BTreeMap<_, _>>()
+            .into_iter()
+            .collect();
+        let write =
+            |(key, value): &(StateKey, Vec<u8>)| (*key, (value.len() % 5 != 4).then(|| value.clone()));
+        let block = writes(&all.iter().map(write).collect());
+        roots.push(hex(tree.apply(&block)));
+        assert_eq!(reference.apply(&block), tree.root());
+    }
+    assert_eq!(roots, GOLDEN);
+}
+
+const GOLDEN: [&str; 4] = [
+    "08cb7797d2c4d893cfa56919b28668dcdb2b2e44bcb7272caa415d03dfceeee1",
+    "0c57ec472cb706bf8881c4d4c96957ec215c170bf054883d42320cc7b678059a",
+    "94f4b76a8ab6b3978a6f05b277f7dcb6f3f2933fc6786327a3b05b9078c1c298",
+    "e84b37293b6bf3b070053e0a90c2e4786150c0770f3e818f31f7ca2fba33545a",
+];
+
 /// The deepest tree there is: two keys that differ in their last bit.
 #[test]
 fn neighbours_part_at_the_last_bit() {
@@ -109,7 +254,7 @@ fn neighbours_part_at_the_last_bit() {
     let root =
         tree.apply(&WriteSet::from_iter([(left, Some(b"l".as_slice())), (right, Some(b"r".as_slice()))]));
     let (l, r) = (b"l".to_vec(), b"r".to_vec());
-    assert_eq!(root.0, reference(&[(&left, &l), (&right, &r)], 0));
+    assert_eq!(root.0, definition(&[(&left, &l), (&right, &r)], 0));
     let proof = tree.prove(&right);
     assert_eq!(proof.siblings.len(), 256);
     assert!(proof.verify(shards(1), &root, &right, Some(b"r")));
