@@ -75,7 +75,7 @@ impl Checkpoint {
             }
         }
         let Some((head, body)) = found.split_first() else { return Ok(None) };
-        let body: Vec<u8> = body.iter().flat_map(|piece| piece.bytes.iter().copied()).collect();
+        let body = body.iter().map(|piece| piece.bytes.as_slice()).collect::<Vec<_>>().concat();
         Self::read(&head.bytes, &body, rules).map(Some).map_err(|error| (head.commit, error))
     }
 

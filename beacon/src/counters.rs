@@ -28,6 +28,8 @@ pub struct Counters {
     /// Slots for which two vertices were certified, and commits certified against the own order: more than f
     /// authorities are faulty.
     pub conflicts: u64,
+    /// Requests of peers that were given too much lately.
+    pub refused: u64,
     /// Messages or parts of them dropped because they were out of bounds or of no use.
     pub dropped: u64,
     /// Checkpoints that are complete in the log.

@@ -28,7 +28,8 @@ impl Fetch {
     }
 
     /// Wants a vertex that any of `sources` should hold. The first request leaves after the least wait, since most
-    /// of what is missing is on its way.
+    /// of what is missing is on its way. When too much is wanted already, a certified vertex takes the place of the
+    /// highest: the DAG grows from below.
     pub(crate) fn want(
         &mut self,
         reference: VertexRef,
@@ -38,7 +39,14 @@ impl Fetch {
     ) {
         if let Some(want) = self.wanted.get_mut(&reference) {
             want.sources = want.sources.union(&sources);
-        } else if self.wanted.len() < if certified { WANTED_MAX } else { WANTED_MAX / 2 } {
+            return;
+        }
+        let max = if certified { WANTED_MAX } else { WANTED_MAX / 2 };
+        let highest = self.wanted.last_key_value().map(|(highest, _)| *highest);
+        if certified && self.wanted.len() >= max && highest.is_some_and(|highest| reference < highest) {
+            self.wanted.pop_last();
+        }
+        if self.wanted.len() < max {
             let due = now.plus(self.wait_min);
             self.wanted.insert(reference, Want { sources, last: None, due, wait: self.wait_min });
         }
@@ -119,5 +127,20 @@ mod tests {
             fetch.want(reference, AuthoritySet::first(1), false, Timestamp(0));
         }
         assert_eq!(fetch.wanted.len(), WANTED_MAX / 2);
+    }
+
+    #[test]
+    fn of_too_many_certified_vertices_the_lowest_are_wanted() {
+        let mut fetch = Fetch::new(10, 100);
+        let max = WANTED_MAX as u64;
+        // Every second round first, then all from the top down.
+        let rounds = (0..max).map(|n| 2 * n).chain((0..2 * max).rev());
+        for round in rounds {
+            let reference =
+                VertexRef { round: Round(round), author: AuthorityIndex(0), id: VertexId([1; 32]) };
+            fetch.want(reference, AuthoritySet::first(1), true, Timestamp(0));
+            assert!(fetch.wanted.len() <= WANTED_MAX);
+        }
+        assert!(fetch.wanted.keys().map(|reference| reference.round.0).eq(0..max));
     }
 }

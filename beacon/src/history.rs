@@ -59,22 +59,23 @@ impl History {
         self.digests.back().copied()
     }
 
-    /// The commits from an index on, as many as fit an answer; none when they are not kept or not made yet.
-    pub(crate) fn range(&self, from: CommitIndex) -> Option<Message> {
+    /// The commits from an index on, as many as fit an answer, with their bytes; none when they are not kept or not made
+    /// yet.
+    pub(crate) fn range(&self, from: CommitIndex) -> Option<(Message, usize)> {
         let first = self.commits.front()?.commit.index;
         let skip = usize::try_from(from.0.checked_sub(first.0)?).ok()?;
         let (mut range, mut bytes) = (vec![], 0);
         for past in self.commits.iter().skip(skip).take(COMMITS_PER_RANGE) {
-            bytes += past.bytes;
-            if bytes > ANSWER_BYTES && !range.is_empty() {
+            if bytes + past.bytes > ANSWER_BYTES && !range.is_empty() {
                 break;
             }
+            bytes += past.bytes;
             range.push(CommitWithVertices {
                 commit: past.commit.clone(),
                 vertices: past.vertices.iter().map(|vertex| (**vertex).clone()).collect(),
             });
         }
-        (!range.is_empty()).then_some(Message::CommitRange(range))
+        (!range.is_empty()).then_some((Message::CommitRange(range), bytes))
     }
 
     /// One commit, if it is kept.

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod answers;
 mod availability;
 mod catch_up;
 mod checkpoint;

@@ -13,7 +13,7 @@ pub const VARIANTS_PER_SLOT: usize = 2;
 /// Committees up to this size send votes to everybody; in larger ones the author assembles them.
 pub const VOTES_TO_ALL_MAX: usize = 32;
 
-/// Vertices wanted from others at a time; of those that only proposals name, half as many.
+/// Vertices wanted from others at a time, the lowest rounds first; of those that only proposals name, half as many.
 pub const WANTED_MAX: usize = 8_192;
 
 /// Vertices asked for in one request, and given in one answer.
@@ -21,6 +21,12 @@ pub const VERTICES_PER_MESSAGE: usize = 256;
 
 /// Bytes of vertices or commits in one answer, but for a first one that is larger.
 pub const ANSWER_BYTES: usize = 4 << 20;
+
+/// Bytes of answers that one peer is given at once, but for the end of the last one.
+pub const ANSWER_BYTES_AT_ONCE: u64 = 64 << 20;
+
+/// Bytes of answers per second that one peer is given for long: more than a beacon applies.
+pub const ANSWER_BYTES_PER_SECOND: u64 = 32 << 20;
 
 /// Rounds listed in one status.
 pub const STATUS_ROUNDS: usize = 512;

@@ -29,6 +29,7 @@ use fresnel_types::{
 use self::checkpointing::Checkpointing;
 pub use self::recovery::RecoveryError;
 use crate::{
+    answers::Answers,
     availability::Availability,
     catch_up::{CatchUp, Last},
     counters::Counters,
@@ -78,6 +79,7 @@ pub struct Beacon {
     pending: Pending,
     pacer: Pacer,
     fetch: Fetch,
+    answers: Answers,
     streams: Streams,
     history: History,
     catch_up: CatchUp,
@@ -176,6 +178,7 @@ impl Beacon {
             availability: Availability::new(rules.shards),
             pending: Pending::new(authority, rules.shards),
             fetch: Fetch::new(pacing.resend_min, pacing.resend_max),
+            answers: Answers::new(size),
             streams: Streams::new(rules.shards, pacing.resend_max),
             history: History::default(),
             catch_up: CatchUp::new(authority, size, rules.parameters.floor_depth),
@@ -260,14 +263,10 @@ impl Beacon {
                 Message::Proposal(vertex) => self.proposal(now, peer, vertex, out),
                 Message::Votes(votes) => self.votes(now, &votes, out),
                 Message::Certificates(certificates) => self.certificates(now, certificates),
-                Message::VertexRequest(references) => self.answer_request(peer, &references, out),
+                Message::VertexRequest(references) => self.answer_request(now, peer, &references, out),
                 Message::Vertices(vertices) => self.vertices(now, peer, vertices, out),
-                Message::Status(status) => self.peer_status(peer, &status, out),
-                Message::CommitRequest(from) => {
-                    if let Some(message) = self.history.range(from) {
-                        out.push(Effect::Send { to: vec![Party::Beacon(peer)], message });
-                    }
-                }
+                Message::Status(status) => self.peer_status(now, peer, &status, out),
+                Message::CommitRequest(from) => self.answer_commit_request(now, peer, from, out),
                 Message::CommitRange(range) => {
                     let last = self.last();
                     self.catch_up.receive(peer, range, last);

@@ -68,7 +68,9 @@ impl Checkpointing {
 
     /// No checkpoint to come needs to know of rounds at or below the floor.
     pub(super) fn prune(&mut self, floor: Round) {
-        self.first = self.first.split_off(&floor.next());
+        while self.first.first_key_value().is_some_and(|(round, _)| *round <= floor) {
+            self.first.pop_first();
+        }
     }
 
     fn is_due(&self, commit: CommitIndex) -> bool {

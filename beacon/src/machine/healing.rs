@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, Effect, Message, Party, Round, SignedVertex, Timestamp, VertexRef, Vote,
-    codec,
+    AuthorityIndex, AuthoritySet, CommitIndex, Effect, Message, Party, Round, SignedVertex, Timestamp,
+    VertexRef, Vote, codec,
     message::{CertifiedVertex, Status},
 };
 
@@ -93,6 +93,7 @@ impl Beacon {
         self.stall.again = now.plus(self.stall.wait);
         let last = self.last();
         self.catch_up.stalled(last);
+        self.want_again(now);
         self.send_to_others(Message::Status(self.own_status()), out);
         let votes: Vec<Vote> = self.open_votes().collect();
         if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
@@ -107,6 +108,16 @@ impl Beacon {
         }
         for (author, votes) in by_author {
             out.push(Effect::Send { to: vec![Party::Beacon(author)], message: Message::Votes(votes) });
+        }
+    }
+
+    /// What certified vertices wait for: it is not wanted any more if too much was at once.
+    fn want_again(&mut self, now: Timestamp) {
+        for (waiting, link) in &self.waiting {
+            if let Some(link) = link.filter(|link| self.slots.vertex(link).is_none()) {
+                let sources = [waiting.author, link.author].into_iter().collect();
+                self.fetch.want(link, sources, true, now);
+            }
         }
     }
 
@@ -160,7 +171,13 @@ impl Beacon {
 
     /// A peer says where it is: it gets the certified vertices that it lacks, lowest rounds first, and one that has fewer
     /// commits learns that.
-    pub(super) fn peer_status(&mut self, peer: AuthorityIndex, status: &Status, out: &mut Vec<Effect>) {
+    pub(super) fn peer_status(
+        &mut self,
+        now: Timestamp,
+        peer: AuthorityIndex,
+        status: &Status,
+        out: &mut Vec<Effect>,
+    ) {
         let announced = &mut self.announced[peer.index()];
         *announced = status.round.max(*announced);
         let last = self.last();
@@ -174,7 +191,8 @@ impl Beacon {
             let lacking = dag.authors(round).difference(&theirs);
             lacking.iter().filter_map(move |author| dag.reference(round, author))
         });
-        self.send_vertices(peer, lacking, out);
+        let lacking: Vec<VertexRef> = lacking.take(VERTICES_PER_MESSAGE).collect();
+        self.answer_request(now, peer, &lacking, out);
         if status.commit < last.index {
             // Only a beacon that is behind the floor of all others stalls alone, and nobody else tells it where they are.
             let to = vec![Party::Beacon(peer)];
@@ -185,37 +203,51 @@ impl Beacon {
     /// A peer asks for vertices by name.
     pub(super) fn answer_request(
         &mut self,
+        now: Timestamp,
         peer: AuthorityIndex,
         references: &[VertexRef],
         out: &mut Vec<Effect>,
     ) {
-        self.send_vertices(peer, references.iter().copied(), out);
-    }
-
-    fn send_vertices(
-        &self,
-        peer: AuthorityIndex,
-        references: impl Iterator<Item = VertexRef>,
-        out: &mut Vec<Effect>,
-    ) {
+        if !self.answers.may(peer, now) {
+            self.counters.refused += 1;
+            return;
+        }
         let (mut answer, mut bytes) = (vec![], 0);
         for reference in references {
-            let Some(vertex) = self.held(&reference) else { continue };
+            let Some(vertex) = self.held(reference) else { continue };
             let item = CertifiedVertex {
                 vertex: (**vertex).clone(),
-                certificate: self.slots.certificate(&reference).cloned(),
+                certificate: self.slots.certificate(reference).cloned(),
             };
-            bytes += codec::encoded_len(&item);
-            if !answer.is_empty() && bytes > ANSWER_BYTES {
+            let more = codec::encoded_len(&item);
+            if !answer.is_empty() && bytes + more > ANSWER_BYTES {
                 break;
             }
+            bytes += more;
             answer.push(item);
             if answer.len() == VERTICES_PER_MESSAGE {
                 break;
             }
         }
         if !answer.is_empty() {
+            self.answers.give(peer, bytes);
             out.push(Effect::Send { to: vec![Party::Beacon(peer)], message: Message::Vertices(answer) });
+        }
+    }
+
+    /// A peer asks for commits from one on.
+    pub(super) fn answer_commit_request(
+        &mut self,
+        now: Timestamp,
+        peer: AuthorityIndex,
+        from: CommitIndex,
+        out: &mut Vec<Effect>,
+    ) {
+        if !self.answers.may(peer, now) {
+            self.counters.refused += 1;
+        } else if let Some((message, bytes)) = self.history.range(from) {
+            self.answers.give(peer, bytes);
+            out.push(Effect::Send { to: vec![Party::Beacon(peer)], message });
         }
     }
 

@@ -170,7 +170,7 @@ fn a_log_without_its_beginning_or_with_a_damaged_checkpoint_is_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(6))]
+    #![proptest_config(ProptestConfig::with_cases(4))]
 
     /// A3 is watched by the cluster in every step, and so is that orders never change.
     #[test]
@@ -178,7 +178,7 @@ proptest! {
         seed in any::<u64>(),
         size in prop::sample::select(&[1_usize, 4, 7]),
         depth in 2_u64..40,
-        restarts in prop::collection::vec((0_u64..400, any::<prop::sample::Index>(), 0_usize..24), 1..8),
+        restarts in prop::collection::vec((0_u64..200, any::<prop::sample::Index>(), 0_usize..24), 2..7),
     ) {
         let (mut cluster, mut n) = (Cluster::started(size, depth), 0);
         cluster.jitter = 1 + seed % 8_000;

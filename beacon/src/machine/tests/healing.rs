@@ -6,6 +6,7 @@ use super::{
     cluster::{Cluster, batch, scatter},
     ids, sorted,
 };
+use crate::{fetch::Fetch, pacing::Pacing};
 
 #[test]
 fn lost_messages_are_said_again() {
@@ -192,6 +193,32 @@ fn behind_within_the_window_the_status_exchange_is_enough() {
     let (shortest, longest) = cluster.check_agreement();
     assert!(longest - shortest <= 2, "{shortest} of {longest} commits");
     assert_eq!(sorted(cluster.effective(3, 0)), ids(0..20));
+}
+
+#[test]
+fn certified_vertices_that_were_too_many_to_be_wanted_are_wanted_later() {
+    let mut cluster = Cluster::started(4, 256);
+    cluster.run(50_000);
+    let behind = Party::Beacon(AuthorityIndex(3));
+    // It learns by votes what is certified, and gets none of it.
+    cluster.loses = Box::new(move |_, _, to, message| {
+        to == behind && matches!(message, Message::Proposal(_) | Message::Vertices(_) | Message::Status(_))
+    });
+    for n in 0..3 {
+        cluster.offer(n as usize, ShardId(0), vec![batch(n)]);
+        cluster.run(20_000);
+    }
+    let waits = Pacing::default();
+    let beacon = cluster.nodes[3].beacon.as_mut().expect("running");
+    beacon.fetch = Fetch::new(waits.resend_min, waits.resend_max);
+    // Nobody tells it what it lacks: it must ask.
+    cluster.loses = Box::new(move |_, from, to, message| {
+        [from, to].contains(&behind) && matches!(message, Message::Status(_) | Message::CommitRequest(_))
+    });
+    cluster.run(2_000_000);
+    let (shortest, longest) = cluster.check_agreement();
+    assert!(longest - shortest <= 2, "{shortest} of {longest} commits");
+    assert_eq!(sorted(cluster.effective(3, 0)), ids(0..3));
 }
 
 #[test]
