@@ -14,6 +14,10 @@ use crate::{
     outbox::Outbox,
 };
 
+mod snapshot;
+
+pub use snapshot::Piece;
+
 /// The receipts of a worker.
 #[derive(Debug)]
 pub struct CrossShard {

@@ -12,6 +12,10 @@ use fresnel_types::{
     mmr::Mmr, record::Pair,
 };
 
+mod snapshot;
+
+pub(crate) use snapshot::Head;
+
 use crate::limits::{CLAIMS_MAX, INBOX_RECORDS_MAX, STASH_BYTES_MAX, STASH_MAX, UNTRUSTED_RECORDS_MAX};
 
 /// Who says that a bundle is the source's.
@@ -49,6 +53,8 @@ pub(crate) struct Inbox {
     consumed: u64,
     consumed_bytes: usize,
     consumed_bytes_max: usize,
+    /// Over the digests of the entries dropped.
+    dropped_range: Mmr,
     /// Over the digests of all entries, dropped ones included.
     range: Mmr,
     /// The same up to `verified`.
@@ -76,6 +82,7 @@ impl Inbox {
             consumed: 0,
             consumed_bytes: 0,
             consumed_bytes_max,
+            dropped_range: Mmr::default(),
             range: Mmr::default(),
             verified_range: Mmr::default(),
             claims: BTreeMap::new(),
@@ -318,6 +325,7 @@ impl Inbox {
         }
         while self.consumed_bytes > self.consumed_bytes_max && self.first < self.consumed {
             let dropped = self.entries.pop_front().expect("the consumed entries stand first");
+            self.dropped_range.append_record(&dropped.digest);
             self.consumed_bytes -= size(&dropped.bundle);
             self.first += 1;
         }

@@ -13,7 +13,7 @@ mod inbox;
 mod limits;
 mod outbox;
 
-pub use crossshard::{Counters, CrossShard, Delivery};
+pub use crossshard::{Counters, CrossShard, Delivery, Piece};
 
 #[cfg(test)]
 mod tests;

@@ -42,6 +42,18 @@ impl Outbox {
         self.records.push_back(Emitted { record: record.clone(), slices, leaves, bytes });
     }
 
+    /// Whether what the last record is kept with is what it says it emitted.
+    pub(crate) fn newest_matches(&self) -> bool {
+        self.records
+            .back()
+            .is_none_or(|emitted| merkle::root(emitted.leaves.iter().copied()) == emitted.record.outbox)
+    }
+
+    /// The position of the oldest record kept.
+    pub(crate) fn first(&self) -> Option<u64> {
+        self.records.front().map(|emitted| emitted.record.position)
+    }
+
     /// The bundle of the last record for `destination`.
     pub(crate) fn newest(&self, destination: ShardId) -> Option<Bundle> {
         self.records.back().map(|emitted| emitted.bundle(destination))

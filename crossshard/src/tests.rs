@@ -11,7 +11,7 @@ use fresnel_types::{
     receipt::outbox_root, record::Pair, verify::Rules,
 };
 
-use crate::{CrossShard, Delivery, outbox::Outbox};
+use crate::{CrossShard, Delivery, Piece, limits::CONSUMED_BYTES_MAX, outbox::Outbox};
 
 mod network;
 
@@ -502,4 +502,84 @@ fn a_restart_holds_what_the_log_holds_even_after_an_overruled_sibling() {
     assert_eq!(scene.persisted(), vec![], "it is in the log already");
     scene.cross.connected(scene.now, sibling(1), &mut scene.effects);
     assert_eq!(scene.requests(), vec![(sibling(1), 3)]);
+}
+
+/// The scene after a restart from what was in hand.
+fn restored(scene: &Scene, pieces: Vec<Piece>) -> Result<Scene, &'static str> {
+    let rules = rules(4, 2, 100, 1_000);
+    let cross = CrossShard::restore(AuthorityIndex(0), ShardId(0), rules, scene.now, pieces, vec![])?;
+    Ok(Scene { cross, now: scene.now, effects: vec![] })
+}
+
+#[test]
+fn a_checkpoint_holds_what_is_durable_and_not_consumed() {
+    let mut scene = scene(2, 100);
+    let mut chain = Chain::new(1, 2);
+    let bundles: Vec<_> = (1..=6).map(|block| chain.next(block, 1, 10)).collect();
+    bundles[..4].iter().for_each(|bundle| scene.bundle(sibling(1), bundle));
+    scene.deliver(&close(3, certified(&[None, Some(&bundles[2])]), &[0, 2]), &[0, 0], 0);
+    scene.deliver(&close(4, certified(&[None, Some(&bundles[2])]), &[0, 3]), &[0, 2], 0);
+    scene.certify(&[None, Some(&bundles[5])]);
+    scene.now = scene.now.max(scene.cross.deadline().expect("the last two are missing"));
+    let pieces: Vec<_> = scene.cross.snapshot().collect();
+    assert_eq!(pieces.len(), 1 + 2, "the first two are consumed");
+
+    let mut again = restored(&scene, pieces.clone()).expect("whole");
+    assert_eq!((again.held(), again.cross.snapshot().collect::<Vec<_>>()), (vec![0, 4], pieces.clone()));
+    assert_eq!(again.tick(), vec![(sibling(1), 4)], "it goes on asking");
+    for scene in [&mut scene, &mut again] {
+        scene.effects.clear();
+        scene.bundle(sibling(1), &bundles[1]);
+        assert_eq!(scene.persisted(), vec![], "it came before");
+        scene.cross.recover_bundle(bundles[4].clone());
+        scene.bundle(sibling(1), &bundles[5]);
+        assert_eq!(scene.persisted(), vec![bundles[5].record.digest()]);
+        let delivery = scene.deliver(&close(5, certified(&[None, Some(&bundles[5])]), &[0, 6]), &[0, 3], 0);
+        assert_eq!(sequences(&delivery), vec![(1, 3), (1, 4), (1, 5)]);
+    }
+
+    for missing in 0..pieces.len() {
+        let mut pieces = pieces.clone();
+        pieces.remove(missing);
+        assert!(restored(&scene, pieces).is_err(), "piece {missing} is missing");
+    }
+    let mut disordered = pieces;
+    disordered.swap(1, 2);
+    assert!(restored(&scene, disordered).is_err());
+}
+
+#[test]
+fn what_was_told_survives_a_restart_from_a_checkpoint() {
+    let mut scene = scene(2, 100);
+    let (mut honest, mut lying) = (Chain::new(1, 2), Chain::new(1, 2));
+    let truth = [honest.next(2, 1, 10), honest.next(3, 1, 10)];
+    [lying.next(2, 1, 99), lying.next(9, 1, 10)].iter().for_each(|lie| scene.bundle(sibling(1), lie));
+    scene.certify(&[None, Some(&truth[0])]);
+    assert_eq!(scene.held(), vec![0, 9], "never falls");
+    let again = restored(&scene, scene.cross.snapshot().collect());
+    let mut again = again.expect("an inbox without bundles");
+    assert_eq!(again.held(), vec![0, 9]);
+    again.bundle(sibling(1), &truth[1]);
+    assert_eq!(again.persisted(), vec![], "the sibling is not believed any more");
+}
+
+/// Bundles dropped for room take their place in the range with them.
+#[test]
+fn a_checkpoint_goes_on_after_bundles_that_were_dropped() {
+    let mut scene = scene(2, 1_000);
+    let mut chain = Chain::new(1, 2);
+    let requests = CONSUMED_BYTES_MAX / 2 / 6 / size_of::<Receipt>();
+    let mut consumed = 0;
+    for block in 1..=9 {
+        let bundle = chain.next(block, requests as u64, 1);
+        scene.bundle(sibling(1), &bundle);
+        let close = close(block, certified(&[None, Some(&bundle)]), &[0, block]);
+        scene.deliver(&close, &[0, consumed], 0);
+        consumed += requests as u64;
+    }
+    let again = restored(&scene, scene.cross.snapshot().collect());
+    let mut again = again.expect("whole");
+    let next = chain.next(10, 1, 1);
+    again.bundle(sibling(1), &next);
+    assert_eq!(again.held(), vec![0, 10]);
 }

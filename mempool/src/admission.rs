@@ -116,8 +116,13 @@ impl Admission {
                 self.clients.remove(&client);
             }
         }
-        if self.ordered.insert(member.id) {
-            self.ordered_queue.push_back(member.id);
+        self.remember(member.id);
+    }
+
+    /// Refuses a transaction, which is ordered, for a while.
+    pub(crate) fn remember(&mut self, transaction: TransactionId) {
+        if self.ordered.insert(transaction) {
+            self.ordered_queue.push_back(transaction);
             if self.ordered_queue.len() > REMEMBERED_MAX {
                 let oldest = self.ordered_queue.pop_front().expect("just filled");
                 self.ordered.remove(&oldest);

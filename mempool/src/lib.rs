@@ -16,7 +16,7 @@ mod own;
 mod store;
 
 pub use config::{Batching, Config};
-pub use mempool::{Counters, Mempool, Submission};
+pub use mempool::{Counters, Mempool, Piece, Submission};
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,10 @@ use crate::{
     store::{State, Store},
 };
 
+mod snapshot;
+
+pub use snapshot::Piece;
+
 /// The batches of a worker.
 #[derive(Debug)]
 pub struct Mempool {
@@ -98,16 +102,32 @@ impl Mempool {
         let batch: Batch = codec::decode(&bytes).expect("the log holds only batches that were read before");
         let state = match self.fetch.arrived(&id) {
             Some(Reason::Ordered) => State::Ordered,
-            _ if batch.author == self.config.authority => {
-                let members: Vec<_> = batch.transactions.iter().map(member).collect();
-                members.iter().for_each(|member| self.admission.add(member));
-                let name = BatchRef { id, count: members.len() as u32, bytes: bytes.len() as u32 };
-                self.own.seal(&self.config.rules.committee, None, name, members);
-                State::Own
-            }
+            _ if batch.author == self.config.authority => State::Own,
             _ => State::Named(self.named_until()),
         };
+        if state == State::Own {
+            self.seal_again(id, bytes.len(), &batch);
+        }
         self.store.insert(id, batch.author, bytes, state);
+    }
+
+    /// An own batch that is not ordered is outstanding again, acknowledged by nobody else.
+    fn seal_again(&mut self, id: BatchId, bytes: usize, batch: &Batch) {
+        let members: Vec<_> = batch.transactions.iter().map(member).collect();
+        members.iter().for_each(|member| self.admission.add(member));
+        let name = BatchRef { id, count: members.len() as u32, bytes: bytes as u32 };
+        self.own.seal(&self.config.rules.committee, None, name, members);
+    }
+
+    /// Takes a batch from the part of the log that a checkpoint covers, after [`Self::restore`]. Unless the checkpoint
+    /// holds it, nothing waits for it but peers that may lack it.
+    pub fn recover_covered(&mut self, bytes: Vec<u8>) {
+        let id = BatchId::of(&bytes);
+        if !self.store.contains(&id)
+            && let Some(author) = batch_author(&bytes, self.config.shard.0)
+        {
+            self.store.insert_executed(id, author, bytes);
+        }
     }
 
     /// A client's transactions, judged by the last executed state that `account` reads and the time of the last

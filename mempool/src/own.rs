@@ -179,6 +179,11 @@ impl OwnBatches {
         self.sealed.values().filter(|sealed| sealed.offered).map(|sealed| sealed.name).collect()
     }
 
+    /// All of them, in seal order.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = &BatchId> {
+        self.sealed.values().map(|sealed| &sealed.name.id)
+    }
+
     /// The batch is ordered: it is nobody's worry any more; its transactions.
     pub(crate) fn ordered(&mut self, batch: &BatchId) -> Vec<Member> {
         let Some(place) = self.places.remove(batch) else { return vec![] };

@@ -8,9 +8,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fresnel_types::{AuthorityIndex, BatchId, Round};
+use wincode::{SchemaRead, SchemaWrite};
 
 /// What a batch is kept for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub(crate) enum State {
     /// Of this worker, not ordered.
     Own,
@@ -40,7 +41,7 @@ pub(crate) struct Store {
     /// Per author.
     unnamed_bytes: Vec<usize>,
     unnamed_bytes_max: usize,
-    /// Oldest first.
+    /// Oldest first. May name batches that were ordered again since.
     executed: VecDeque<BatchId>,
     executed_bytes: usize,
     executed_bytes_max: usize,
@@ -89,14 +90,13 @@ impl Store {
         true
     }
 
-    /// The order names it. Whether it is here.
+    /// The order names it, maybe once more: then it is needed again. Whether it is here.
     pub(crate) fn ordered(&mut self, id: &BatchId) -> bool {
-        match self.held.get(id).map(|held| held.state) {
-            Some(State::Executed) => {}
-            Some(_) => self.change(id, State::Ordered),
-            None => return false,
+        let here = self.contains(id);
+        if here {
+            self.change(id, State::Ordered);
         }
-        true
+        here
     }
 
     /// It was executed.
@@ -105,11 +105,23 @@ impl Store {
             return;
         }
         self.change(id, State::Executed);
+        self.drop_oldest();
+    }
+
+    /// Keeps a batch, as long as there is room, that nothing here waits for any more.
+    pub(crate) fn insert_executed(&mut self, id: BatchId, author: AuthorityIndex, bytes: Vec<u8>) {
+        self.insert(id, author, bytes, State::Executed);
+        self.drop_oldest();
+    }
+
+    fn drop_oldest(&mut self) {
         while self.executed_bytes > self.executed_bytes_max
             && let Some(oldest) = self.executed.pop_front()
         {
-            let dropped = self.held.remove(&oldest).expect("executed batches are held");
-            self.executed_bytes -= dropped.bytes.len();
+            if self.held.get(&oldest).is_some_and(|held| held.state == State::Executed) {
+                let dropped = self.held.remove(&oldest).expect("looked at just now");
+                self.executed_bytes -= dropped.bytes.len();
+            }
         }
     }
 
@@ -128,6 +140,11 @@ impl Store {
     pub(crate) fn unordered(&self) -> impl Iterator<Item = BatchId> {
         let unordered = |held: &Held| !matches!(held.state, State::Ordered | State::Executed);
         self.held.iter().filter(move |(_, held)| unordered(held)).map(|(id, _)| *id)
+    }
+
+    /// Everything that is here, with what it is kept for.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&BatchId, State, &[u8])> {
+        self.held.iter().map(|(id, held)| (id, held.state, held.bytes.as_slice()))
     }
 
     fn change(&mut self, id: &BatchId, state: State) {
@@ -164,8 +181,8 @@ impl Store {
             State::Named(round) => {
                 self.by_round.remove(&(round, *id));
             }
+            State::Executed => self.executed_bytes -= bytes,
             State::Own | State::Ordered => {}
-            State::Executed => unreachable!("an executed batch changes no more"),
         }
     }
 }

@@ -118,7 +118,7 @@ fn ordered(author: u16, batch: BatchRef) -> OrderEvent {
 fn sent(effects: &mut Vec<Effect>) -> Vec<(Vec<Party>, Message)> {
     let sends = effects.drain(..).filter_map(|effect| match effect {
         Effect::Send { to, message } => Some((to, message)),
-        Effect::Persist(_) => None,
+        _ => None,
     });
     sends.collect()
 }
@@ -464,6 +464,63 @@ fn after_a_restart_own_unordered_batches_go_out_again() {
     assert_eq!(ids, unordered);
     let duplicate = submit(&mut mempool, &[transfer(2, 1)], 1_000, &mut effects);
     assert_eq!(duplicate.results, vec![Some(RejectionCode::Duplicate)]);
+}
+
+/// What is in hand of a mempool, in another one.
+fn restored(mempool: &Mempool, waiting: &[BatchRef]) -> Mempool {
+    let waiting = waiting.iter().map(|batch| batch.id).collect();
+    let config =
+        Config { authority: AuthorityIndex(0), shard: SHARD, rules: rules(4), batching: Batching::default() };
+    Mempool::restore(config, mempool.snapshot(&waiting)).expect("whole")
+}
+
+#[test]
+fn a_checkpoint_holds_what_is_not_executed() {
+    let mut before = mempool(0, 4, Batching::default());
+    let mut effects = vec![];
+    for (author, nonce) in [(0, 0), (0, 1), (1, 2), (1, 3), (0, 4), (0, 5)] {
+        before.recover_batch(batch(author, nonce).0);
+    }
+    before.handle(NOW, worker(2), Message::Batch(batch(2, 6).0), &mut effects);
+    let own = [0, 1, 5].map(|nonce| batch(0, nonce).1);
+    let [done, ordered_one, again] = [batch(1, 2).1, batch(0, 4).1, batch(1, 3).1];
+    let events = [done, ordered_one, again].map(|batch| ordered(1, batch));
+    before.order(NOW, &order(0, 1, events.to_vec()), &mut effects);
+    before.executed(&done.id);
+    before.executed(&again.id);
+
+    let mut after = restored(&before, &[again]);
+    assert_eq!((after.pending(), before.pending()), (3, 3));
+    assert!(after.batch(&done.id).is_none());
+    after.recover_covered(batch(1, 2).0);
+    after.recover_covered(batch(0, 1).0);
+    assert!([done, ordered_one, again, batch(2, 6).1].iter().all(|batch| after.batch(&batch.id).is_some()));
+    for nonce in [1, 4] {
+        let duplicate = submit(&mut after, &[transfer(2, nonce)], 1_000, &mut effects);
+        assert_eq!(duplicate.results, vec![Some(RejectionCode::Duplicate)]);
+    }
+    for peer in [1, 2] {
+        let stored = Message::BatchStored(own.iter().rev().map(|batch| batch.id).collect());
+        after.handle(NOW, worker(peer), stored, &mut effects);
+    }
+    assert_eq!(after.take_offers(), own, "in seal order");
+    after.order(NOW, &order(6, 0, vec![]), &mut effects);
+    assert!(after.batch(&batch(2, 6).1.id).is_none(), "unnamed ones go with the floor as before");
+}
+
+#[test]
+fn an_executed_batch_that_is_ordered_again_is_not_dropped_for_room() {
+    let (_, name) = batch(1, 0);
+    let (large, large_name) = batch(1, 1);
+    let mut mempool = mempool(0, 4, Batching { retained_bytes: large.len(), ..Batching::default() });
+    mempool.recover_covered(batch(1, 0).0);
+    mempool.order(NOW, &order(0, 0, vec![ordered(1, name), ordered(1, large_name)]), &mut vec![]);
+    mempool.recover_batch(large);
+    mempool.executed(&large_name.id);
+    assert!([name, large_name].iter().all(|batch| mempool.batch(&batch.id).is_some()));
+    mempool.executed(&name.id);
+    let kept = [name, large_name].iter().filter(|batch| mempool.batch(&batch.id).is_some()).count();
+    assert_eq!(kept, 1, "there is room for one");
 }
 
 #[test]

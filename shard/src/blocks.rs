@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use fresnel_types::{Close, CommitIndex, Order, OrderEvent, OrderedBatch};
+use wincode::{SchemaRead, SchemaWrite};
 
 /// A closed block of this shard.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub(crate) struct Block {
     /// Its end.
     pub(crate) close: Close,
@@ -24,6 +25,26 @@ pub(crate) struct Blocks {
 }
 
 impl Blocks {
+    /// As they were: the last commit taken, the batches of the open block, the closed ones.
+    pub(crate) fn restore(last: CommitIndex, open: Vec<OrderedBatch>, closed: VecDeque<Block>) -> Self {
+        Self { last, open, closed }
+    }
+
+    /// The batches of the block that is not closed.
+    pub(crate) fn open(&self) -> &[OrderedBatch] {
+        &self.open
+    }
+
+    /// The closed blocks in waiting, the next one first.
+    pub(crate) fn closed(&self) -> impl Iterator<Item = &Block> {
+        self.closed.iter()
+    }
+
+    /// The batches of all of them, in order.
+    pub(crate) fn batches(&self) -> impl Iterator<Item = &OrderedBatch> {
+        self.closed.iter().flat_map(|block| &block.batches).chain(&self.open)
+    }
+
     /// The last commit taken.
     pub(crate) fn last(&self) -> CommitIndex {
         self.last

@@ -6,13 +6,33 @@ use fresnel_types::{
     Attestation, BlockIndex, Record, RecordDigest, ShardId, commit::Certified, hash::Root, mmr::Mmr,
 };
 
+use wincode::{SchemaRead, SchemaWrite};
+
 use crate::limits::{RECORDS_RETAINED, UNEXECUTED_CERTIFIED_MAX};
+
+/// What a checkpoint holds of a chain besides its records.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub(crate) struct Head {
+    dropped: Mmr,
+    last: Option<RecordDigest>,
+    certified: Certified,
+    ahead: Vec<(BlockIndex, RecordDigest)>,
+}
+
+impl Head {
+    /// The position of the oldest record of the chain.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.dropped.count()
+    }
+}
 
 /// Own records with their certification.
 #[derive(Debug)]
 pub(crate) struct Chain {
     shard: ShardId,
     range: Mmr,
+    /// What `range` was before the oldest of `records`.
+    dropped: Mmr,
     /// What `range` was before the newest record; none while there is no record that this process made.
     earlier: Option<Mmr>,
     /// The last [`RECORDS_RETAINED`] records with their digests, ascending by block.
@@ -29,6 +49,7 @@ impl Chain {
         Self {
             shard,
             range: Mmr::default(),
+            dropped: Mmr::default(),
             earlier: None,
             records: VecDeque::new(),
             certified: Certified::default(),
@@ -36,6 +57,46 @@ impl Chain {
             confirmed: BlockIndex(0),
             diverged: None,
         }
+    }
+
+    /// For a checkpoint.
+    pub(crate) fn snapshot(&self) -> Head {
+        Head {
+            dropped: self.dropped.clone(),
+            last: self.records.back().map(|(_, digest)| *digest),
+            certified: self.certified,
+            ahead: self.ahead.iter().map(|(block, record)| (*block, *record)).collect(),
+        }
+    }
+
+    /// A chain of which `records` are kept, the last of them certified: a checkpoint is stored only then. So what the
+    /// log says again of the records before it decides nothing.
+    ///
+    /// # Errors
+    /// When the records are not those of the chain.
+    pub(crate) fn restore(
+        shard: ShardId,
+        head: Head,
+        records: impl IntoIterator<Item = Record>,
+    ) -> Result<Self, &'static str> {
+        let mut chain = Self { range: head.dropped.clone(), dropped: head.dropped, ..Self::new(shard) };
+        for record in records {
+            if record.shard != shard || (record.position, record.earlier) != chain.head() {
+                return Err("an own record does not follow the one before");
+            }
+            chain.append(record);
+        }
+        let last = chain.records.back().filter(|(_, digest)| Some(*digest) == head.last);
+        let Some((last, digest)) = last else { return Err("the last record is another one") };
+        chain.confirmed = last.block;
+        chain.certified = head.certified.max(Certified { block: last.block, record: *digest });
+        chain.ahead = head.ahead.into_iter().filter(|(block, _)| *block > last.block).collect();
+        Ok(chain)
+    }
+
+    /// The position of the oldest record kept.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.dropped.count()
     }
 
     /// Position and range root that the next record states.
@@ -50,8 +111,10 @@ impl Chain {
         self.range.append_record(&digest);
         let block = record.block;
         self.records.push_back((record, digest));
-        while self.records.len() > RECORDS_RETAINED {
-            self.records.pop_front();
+        while self.records.len() > RECORDS_RETAINED
+            && let Some((_, dropped)) = self.records.pop_front()
+        {
+            self.dropped.append_record(&dropped);
         }
         if let Some(expected) = self.ahead.remove(&block) {
             self.compare(block, digest, expected);

@@ -5,17 +5,19 @@
 //! no IO and reads no clock.
 //!
 //! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
-//! `settlement` follows each transaction to its end, `proofs` ties accounts to certified records, `worker` is the
-//! switch.
+//! `settlement` follows each transaction to its end, `checkpoints` is
+//! about what a restart begins with, `proofs` ties accounts to certified records, `worker` is the switch.
 
 #![forbid(unsafe_code)]
 
 mod blocks;
 mod chain;
+mod checkpoints;
 mod limits;
 mod proofs;
 mod settlement;
 mod worker;
 
+pub use checkpoints::Checkpointing;
 pub use fresnel_mempool::Batching;
 pub use worker::{Config, RecoveryError, Worker};

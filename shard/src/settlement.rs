@@ -89,14 +89,14 @@ impl Settlement {
     }
 
     /// A block was executed with these outcomes and this outbox; `returned` are the transactions whose bounces it
-    /// consumed.
+    /// consumed. Which of the outcomes are news.
     pub(crate) fn executed(
         &mut self,
         block: BlockIndex,
         outcomes: &[(TransactionId, Outcome)],
         outbox: &[Vec<Receipt>],
         returned: impl Iterator<Item = TransactionId>,
-    ) {
+    ) -> Vec<(TransactionId, Outcome)> {
         let mut settled_later = BTreeSet::new();
         for (destination, receipts) in outbox.iter().enumerate() {
             let requests = self.requests.entry(ShardId(destination as u16)).or_default();
@@ -108,6 +108,7 @@ impl Settlement {
             }
         }
         let mut executed = Vec::with_capacity(outcomes.len());
+        let mut fresh = Vec::with_capacity(outcomes.len());
         for &(transaction, outcome) in outcomes {
             let known = known(&mut self.news, &mut self.order, transaction);
             // A repetition of a transaction executed before is void by its nonce and no news.
@@ -124,10 +125,12 @@ impl Settlement {
             known.open = settled_later.contains(&transaction);
             tell(&mut self.outbox, known);
             executed.push(transaction);
+            fresh.push((transaction, outcome));
         }
         self.executed.push_back((block, executed));
         self.returned.extend(returned.map(|transaction| (block, transaction)));
         self.forget_oldest();
+        fresh
     }
 
     /// Own records up to `block` are the certified ones.
@@ -155,13 +158,24 @@ impl Settlement {
     /// A certified bundle of `source` says what it consumed of ours, and brings back what it could not apply. Bundles of
     /// one source come in order.
     pub(crate) fn consumed(&mut self, own: ShardId, bundle: &Bundle) {
-        for receipt in &bundle.receipts {
+        let cursor = Sequence(bundle.record.pairs[own.index()].cursor());
+        self.consumed_below(bundle.record.shard, cursor, &bundle.receipts);
+    }
+
+    /// A certified record of `source` has consumed what is numbered below `cursor`; `receipts` come from it and are not
+    /// consumed here yet.
+    pub(crate) fn consumed_below<'a>(
+        &mut self,
+        source: ShardId,
+        cursor: Sequence,
+        receipts: impl IntoIterator<Item = &'a Receipt>,
+    ) {
+        for receipt in receipts {
             if matches!(receipt.kind, ReceiptKind::Bounce { .. }) {
                 self.bouncing.insert(receipt.transaction);
             }
         }
-        let Some(requests) = self.requests.get_mut(&bundle.record.shard) else { return };
-        let cursor = Sequence(bundle.record.pairs[own.index()].cursor());
+        let Some(requests) = self.requests.get_mut(&source) else { return };
         let open = requests.split_off(&cursor);
         for transaction in std::mem::replace(requests, open).into_values() {
             if !self.bouncing.contains(&transaction) {

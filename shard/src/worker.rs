@@ -7,9 +7,11 @@ use fresnel_executor::{BlockInput, BlockOutput, Executor};
 use fresnel_mempool::{Batching, Mempool};
 use fresnel_state::Tree;
 use fresnel_types::{
-    Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Genesis, Input,
-    LogEntry, Machine, Message, Order, OrderEvent, OrderedBatch, Party, Receipt, ReceiptKind, Record,
-    RejectionCode, ShardId, SignedTransaction, Timestamp, Verified, codec, decode,
+    Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Entries,
+    EntryNumber, Genesis, Input, LogEntry, Machine, Message, Order, OrderEvent, OrderedBatch, Party, Receipt,
+    ReceiptKind, Record, RejectionCode, ShardId, SignedTransaction, Timestamp, Verified,
+    checkpoint::Restored,
+    codec, decode,
     leaves::Account,
     message::Offer,
     receipt::outbox_root,
@@ -20,10 +22,13 @@ use fresnel_types::{
 use crate::{
     blocks::{Block, Blocks},
     chain::Chain,
+    checkpoints::{Checkpointing, Checkpoints, Outcomes},
     limits::RECORD_BYTES_PER_ANSWER_MAX,
     proofs::Proofs,
     settlement::Settlement,
 };
+
+mod snapshot;
 
 /// What a worker is and what it must know.
 #[derive(Clone, Debug)]
@@ -38,6 +43,8 @@ pub struct Config {
     pub rules: Arc<Rules>,
     /// Local limits.
     pub batching: Batching,
+    /// When checkpoints are taken.
+    pub checkpointing: Checkpointing,
 }
 
 /// Why a log does not restore a worker.
@@ -54,6 +61,19 @@ pub enum RecoveryError {
     /// An entry that workers do not write.
     #[error("the log holds an entry of a beacon")]
     Foreign,
+    /// Entries that lead from the checkpoint, or from the genesis, to the rest of the log are not there.
+    #[error("the log holds the entries from {first} to before {next}; what is before {needed} is restored")]
+    Apart {
+        /// The first entry in the log.
+        first: EntryNumber,
+        /// The number after the last one.
+        next: EntryNumber,
+        /// The first entry that the checkpoint does not cover; 0 without one.
+        needed: EntryNumber,
+    },
+    /// A checkpoint that is not what a worker of this shard made.
+    #[error("the checkpoint is damaged: {0}")]
+    Damaged(&'static str),
 }
 
 /// A shard's worker at one authority.
@@ -81,24 +101,55 @@ pub struct Worker {
     offered: Offer,
     /// Attestations since the last offer.
     attestations: Vec<Attestation>,
+    checkpoints: Checkpoints,
 }
 
 impl Worker {
-    /// Restores a worker from its log; an empty one starts from the genesis.
+    /// Restores a worker from its last checkpoint, if it has one, and its log; an empty log without one starts from the
+    /// genesis.
     ///
     /// # Errors
-    /// When the log contradicts itself.
-    pub fn open(config: Config, log: Vec<LogEntry>, now: Timestamp) -> Result<Self, RecoveryError> {
-        let Config { authority, shard, genesis, rules, batching } = config;
-        let (executor, funding) = Executor::genesis(shard, &genesis);
-        let mut tree = Tree::new(rules.shards, shard);
+    /// When the log contradicts itself or does not go with the checkpoint, or the checkpoint is damaged.
+    pub fn open(
+        config: Config,
+        restored: Option<Restored>,
+        log: Entries,
+        now: Timestamp,
+    ) -> Result<Self, RecoveryError> {
+        let (first, next) = (log.first, log.next());
+        let needed = restored.as_ref().map_or(EntryNumber(0), |restored| restored.entry);
+        if first > needed || needed > next {
+            return Err(RecoveryError::Apart { first, next, needed });
+        }
+        let mut covered = log.entries;
+        let entries = covered.split_off((needed.0 - first.0) as usize);
+        let mut worker = match restored {
+            Some(restored) => Self::restore(config, restored, now)?,
+            None => Self::genesis(config, now),
+        };
+        worker.checkpoints.recovered(next);
+        worker.recover_covered(covered)?;
+        worker.replay(entries, now)?;
+        worker.attestations = worker.chain.outstanding();
+        Ok(worker)
+    }
+
+    fn genesis(config: Config, now: Timestamp) -> Self {
+        let (executor, funding) = Executor::genesis(config.shard, &config.genesis);
+        let mut tree = Tree::new(config.rules.shards, config.shard);
         tree.apply(&funding);
-        let mempool =
-            Mempool::new(fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching });
-        let mut worker = Self {
+        let checkpoints = Checkpoints::new(config.checkpointing.clone(), now, funding);
+        Self::new(config, executor, tree, checkpoints)
+    }
+
+    /// With these leaves and nothing else.
+    fn new(config: Config, executor: Executor, tree: Tree, checkpoints: Checkpoints) -> Self {
+        let Config { authority, shard, rules, batching, .. } = config;
+        let mempool = fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching };
+        Self {
             authority,
             shard,
-            mempool,
+            mempool: Mempool::new(mempool),
             crossshard: CrossShard::new(authority, shard, rules.clone()),
             executor,
             tree,
@@ -112,10 +163,9 @@ impl Worker {
             settled: vec![BlockIndex(0); rules.shards.count()],
             offered: Offer { shard, ..Offer::default() },
             attestations: Vec::new(),
+            checkpoints,
             rules,
-        };
-        worker.replay(log, now)?;
-        Ok(worker)
+        }
     }
 
     /// Where it is.
@@ -141,6 +191,22 @@ impl Worker {
         self.chain.records(from, limit)
     }
 
+    /// Of what a checkpoint covers, batches are kept for peers that may lack them.
+    fn recover_covered(&mut self, log: Vec<LogEntry>) -> Result<(), RecoveryError> {
+        for entry in log {
+            match entry {
+                LogEntry::Batch(bytes) => self.mempool.recover_covered(bytes),
+                LogEntry::Bundle(_) | LogEntry::Order(_) => {}
+                LogEntry::Vertex(_)
+                | LogEntry::Vote(_)
+                | LogEntry::Certificate(_)
+                | LogEntry::Commit(_)
+                | LogEntry::Checkpoint(_) => return Err(RecoveryError::Foreign),
+            }
+        }
+        Ok(())
+    }
+
     /// Takes the entries as they came. In another order the bounds on what waits here would bind where they never did:
     /// the floor would drop batches that a later order names, and bundles would not be taken so far ahead of the blocks
     /// that consume them. What the replay would send again is told when the links come up.
@@ -157,7 +223,11 @@ impl Worker {
                     }
                     self.take_order(now, &order, &mut effects);
                 }
-                LogEntry::Vertex(_) | LogEntry::Vote(_) | LogEntry::Certificate(_) | LogEntry::Commit(_) => {
+                LogEntry::Vertex(_)
+                | LogEntry::Vote(_)
+                | LogEntry::Certificate(_)
+                | LogEntry::Commit(_)
+                | LogEntry::Checkpoint(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }
@@ -326,9 +396,18 @@ impl Worker {
             ReceiptKind::Bounce { .. } => Some(receipt.transaction),
             ReceiptKind::Request { .. } => None,
         });
-        self.settlement.executed(block.close.block, &output.outcomes, &output.outbox, returned);
+        let returned: Vec<_> = returned.collect();
+        let fresh = self.settlement.executed(
+            record.block,
+            &output.outcomes,
+            &output.outbox,
+            returned.iter().copied(),
+        );
         self.settlement.certified(self.chain.confirmed());
-        self.crossshard.emit(&record, output.outbox, effects);
+        let outcomes = Outcomes::new(record.block, fresh, returned, output.outbox);
+        let oldest = (self.chain.oldest(), self.crossshard.oldest_own().unwrap_or(record.position));
+        self.checkpoints.gather(&record, output.writes, &outcomes, oldest.0, oldest.1);
+        self.crossshard.emit(&record, outcomes.outbox(self.rules.shards), effects);
         block.batches.iter().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
     }
 
@@ -457,6 +536,7 @@ impl Worker {
 
 impl Machine for Worker {
     fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        let before = effects.len();
         match input {
             Input::Tick => {
                 self.mempool.tick(now, effects);
@@ -471,12 +551,15 @@ impl Machine for Worker {
                 self.settlement.forget_client(client);
                 self.proofs.forget_client(client);
             }
+            Input::Checkpointed(block) => self.checkpoints.stored(block, effects),
         }
         self.execute_ready(now, effects);
         self.proofs.release(&self.chain, effects);
         let batches = self.mempool.take_offers();
         self.offer(batches, false, effects);
         self.settlement.flush(effects);
+        self.checkpoints.appended(&effects[before..]);
+        self.take_checkpoint(now, effects);
     }
 
     fn deadline(&self) -> Option<Timestamp> {

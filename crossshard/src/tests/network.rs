@@ -219,7 +219,9 @@ impl Network {
         for effect in effects {
             match effect {
                 Effect::Persist(LogEntry::Bundle(bundle)) => self.toys[place].log.0.push(bundle),
-                Effect::Persist(other) => panic!("{other:?} is not for the log of a worker's receipts"),
+                Effect::Persist(_) | Effect::Checkpoint(_) | Effect::Forget(_) => {
+                    panic!("{effect:?} is not for the log of a worker's receipts")
+                }
                 Effect::Send { to, message } => {
                     for to in to {
                         assert!(message.may_pass(from, to), "{from:?} to {to:?}");

@@ -167,7 +167,7 @@ fn clients_that_are_gone_hear_nothing_and_leave_their_place_to_others() {
         .iter()
         .map(|effect| match effect {
             Effect::Send { to, .. } => to[0],
-            Effect::Persist(_) => panic!("news are not kept"),
+            _ => panic!("news are not kept"),
         })
         .collect();
     let expected = [7, 101, 102, 103].map(|client| Party::Client(ClientId(client)));

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use fresnel_crypto::Verifier;
-use fresnel_shard::{Batching, Config, Worker};
+use fresnel_shard::{Batching, Checkpointing, Config, Worker};
 use fresnel_types::{
     Action, Amount, Authority, AuthorityIndex, Batch, BatchRef, BlockIndex, Close, CommitDigest, CommitIndex,
     Effect, Genesis, Input, LogDigest, LogEntry, Machine, Message, Nonce, Order, OrderEvent, OrderedBatch,
@@ -16,10 +16,10 @@ use fresnel_types::{
 
 use crate::toy::{Toy, address, key};
 
-const SHARD: ShardId = ShardId(0);
+pub(crate) const SHARD: ShardId = ShardId(0);
 
 /// Four authorities, one shard, one account.
-fn genesis() -> Arc<Genesis> {
+pub(crate) fn genesis() -> Arc<Genesis> {
     let authority = |number: u8| Authority {
         name: number.to_string(),
         stake: 1,
@@ -37,7 +37,7 @@ fn genesis() -> Arc<Genesis> {
 }
 
 /// A batch of one transfer made by `author`.
-fn batch(genesis: &Genesis, author: u16, nonce: u64) -> (Vec<u8>, BatchRef) {
+pub(crate) fn batch(genesis: &Genesis, author: u16, nonce: u64) -> (Vec<u8>, BatchRef) {
     let transaction = Transaction {
         chain: genesis.chain(),
         sender: PublicKey::of(&key(1)),
@@ -50,7 +50,7 @@ fn batch(genesis: &Genesis, author: u16, nonce: u64) -> (Vec<u8>, BatchRef) {
         .seal()
 }
 
-fn order(commit: u64, floor: u64, events: Vec<OrderEvent>) -> LogEntry {
+pub(crate) fn order(commit: u64, floor: u64, events: Vec<OrderEvent>) -> LogEntry {
     LogEntry::Order(Order {
         shard: SHARD,
         commit: CommitIndex(commit),
@@ -62,11 +62,11 @@ fn order(commit: u64, floor: u64, events: Vec<OrderEvent>) -> LogEntry {
     })
 }
 
-fn named(author: u16, batch: BatchRef) -> OrderEvent {
+pub(crate) fn named(author: u16, batch: BatchRef) -> OrderEvent {
     OrderEvent::Batch(OrderedBatch { author: AuthorityIndex(author), batch })
 }
 
-fn close(block: u64) -> OrderEvent {
+pub(crate) fn close(block: u64) -> OrderEvent {
     OrderEvent::Close(Close {
         block: BlockIndex(block),
         time: Timestamp(block),
@@ -84,8 +84,9 @@ fn open(genesis: &Arc<Genesis>, log: Vec<LogEntry>) -> Worker {
         genesis: genesis.clone(),
         rules: Arc::new(Rules::of(genesis)),
         batching: Batching::default(),
+        checkpointing: Checkpointing::default(),
     };
-    Worker::open(config, log, Timestamp(1)).expect("a log without gaps")
+    Worker::open(config, None, log.into(), Timestamp(1)).expect("a log without gaps")
 }
 
 /// D1, D2: the batch stands in the log, and no floor before its order takes it away.

@@ -145,7 +145,7 @@ fn restarts_change_nothing() {
             }
             toy.commit();
             if restart_every.is_some_and(|every| step % every == 0) {
-                toy.restart(ShardId((step / 2 % 2) as u16));
+                toy.restart(ShardId((step / 2 % 2) as u16), 0);
             }
         }
         toy.settle();

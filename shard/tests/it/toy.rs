@@ -1,19 +1,24 @@
 //! One authority's workers and the simplest order that treats them as the beacon would.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use fresnel_crypto::{SigningKey, Verifier};
-use fresnel_shard::{Batching, Config, Worker};
+use fresnel_shard::{Batching, Checkpointing, Config, Worker};
 use fresnel_types::{
     Action, Address, Amount, Authority, AuthorityIndex, BatchRef, BlockIndex, ClientId, Close, CommitDigest,
-    CommitIndex, Effect, Genesis, Input, LogDigest, LogEntry, Machine, Message, Nonce, Order, OrderEvent,
-    OrderedBatch, Parameters, Party, PublicKey, RejectionCode, Round, ShardId, Shards, SignedTransaction,
-    Timestamp, Transaction,
+    CommitIndex, Effect, Genesis, Input, LogDigest, Machine, Message, Nonce, Order, OrderEvent, OrderedBatch,
+    Parameters, Party, PublicKey, RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp,
+    Transaction, TransactionId,
     commit::Certified,
     genesis::Allocation,
     status::{Answer, Level, Progress, Query},
     verify::Rules,
 };
+
+use crate::disk::Disk;
 
 pub(crate) const CLIENT: ClientId = ClientId(1);
 const AUTHORITY: AuthorityIndex = AuthorityIndex(0);
@@ -22,7 +27,14 @@ pub(crate) struct Toy {
     pub(crate) genesis: Arc<Genesis>,
     pub(crate) rules: Arc<Rules>,
     pub(crate) workers: Vec<Worker>,
-    pub(crate) logs: Vec<Vec<LogEntry>>,
+    /// Of workers that were restarted: what replays the whole log instead. Both must do the same ever after.
+    twins: Vec<Option<Worker>>,
+    pub(crate) disks: Vec<Disk>,
+    /// Shards whose workers get no messages for now.
+    pub(crate) frozen: BTreeSet<ShardId>,
+    withheld: VecDeque<(Party, Party, Message)>,
+    submitted: Vec<TransactionId>,
+    checkpointing: Checkpointing,
     pub(crate) news: Vec<Progress>,
     pub(crate) refused: Vec<RejectionCode>,
     verifier: Verifier,
@@ -31,6 +43,8 @@ pub(crate) struct Toy {
     block: BlockIndex,
     last_close: Timestamp,
     batches: Vec<(ShardId, BatchRef)>,
+    /// Of the batches, those that were ordered: each is ordered once.
+    ordered: BTreeSet<(ShardId, BatchRef)>,
     certified: Vec<Certified>,
     held: Vec<Vec<BlockIndex>>,
     /// `certified` and, per destination, `held` as of the last close.
@@ -50,6 +64,15 @@ pub(crate) fn address(number: u8) -> Address {
 impl Toy {
     /// `accounts` accounts with 1,000 each.
     pub(crate) fn new(shards: u16, accounts: u8, parameters: Parameters) -> Self {
+        Self::with(shards, accounts, parameters, Checkpointing::default())
+    }
+
+    pub(crate) fn with(
+        shards: u16,
+        accounts: u8,
+        parameters: Parameters,
+        checkpointing: Checkpointing,
+    ) -> Self {
         let mut funded: Vec<_> = (1..=accounts)
             .map(|number| Allocation { address: address(number), amount: Amount(1_000) })
             .collect();
@@ -72,7 +95,12 @@ impl Toy {
         let count = usize::from(shards);
         let mut toy = Self {
             workers: vec![],
-            logs: vec![vec![]; count],
+            twins: vec![],
+            disks: vec![Disk::default(); count],
+            frozen: BTreeSet::new(),
+            withheld: VecDeque::new(),
+            submitted: vec![],
+            checkpointing,
             news: vec![],
             refused: vec![],
             verifier: Verifier::with_seed([1; 32]),
@@ -81,6 +109,7 @@ impl Toy {
             block: BlockIndex(0),
             last_close: Timestamp(0),
             batches: vec![],
+            ordered: BTreeSet::new(),
             certified: vec![Certified::default(); count],
             held: vec![vec![BlockIndex(0); count]; count],
             snapshot: (vec![Certified::default(); count], vec![vec![BlockIndex(0); count]; count]),
@@ -89,8 +118,9 @@ impl Toy {
             rules,
         };
         for shard in toy.rules.shards.iter() {
-            let worker = toy.open(shard, vec![]);
-            toy.workers.push(worker);
+            let worker = Worker::open(toy.config(shard), None, vec![].into(), toy.now);
+            toy.workers.push(worker.expect("an empty log"));
+            toy.twins.push(None);
         }
         for shard in toy.rules.shards.iter() {
             toy.connect(shard);
@@ -98,15 +128,15 @@ impl Toy {
         toy
     }
 
-    fn open(&self, shard: ShardId, log: Vec<LogEntry>) -> Worker {
-        let config = Config {
+    pub(crate) fn config(&self, shard: ShardId) -> Config {
+        Config {
             authority: AUTHORITY,
             shard,
             genesis: self.genesis.clone(),
             rules: self.rules.clone(),
             batching: Batching::default(),
-        };
-        Worker::open(config, log, self.now).expect("its own log")
+            checkpointing: self.checkpointing.clone(),
+        }
     }
 
     fn connect(&mut self, shard: ShardId) {
@@ -116,12 +146,41 @@ impl Toy {
         }
     }
 
-    /// Loses the worker's memory and opens it again from its log.
-    pub(crate) fn restart(&mut self, shard: ShardId) {
-        self.workers[shard.index()] = self.open(shard, self.logs[shard.index()].clone());
+    /// Loses the worker's memory and opens it again from its checkpoint and its log, of which a part is deleted (0 to
+    /// 255). It is what it would be had it replayed the whole log, and does the same from now on.
+    pub(crate) fn restart(&mut self, shard: ShardId, deleted: u8) {
+        let disk = &mut self.disks[shard.index()];
+        disk.handed = None;
+        let (checkpoint, log) = (disk.checkpoint(), disk.log(deleted));
+        let worker = Worker::open(self.config(shard), checkpoint, log, self.now).expect("its own disk");
+        let log = self.disks[shard.index()].log.clone();
+        let twin = Worker::open(self.config(shard), None, log.into(), self.now).expect("its own log");
+        self.workers[shard.index()] = worker;
+        self.twins[shard.index()] = Some(twin);
+        self.compare(shard);
         self.connect(shard);
         for other in self.rules.shards.iter().filter(|other| *other != shard) {
             self.input(other, Input::Connected(Party::Worker(AUTHORITY, shard)));
+        }
+    }
+
+    /// What anybody can see of the worker and its twin.
+    fn compare(&mut self, shard: ShardId) {
+        let queries = self.submitted.iter().map(|id| Query::Transaction(*id));
+        let accounts = self.genesis.accounts.iter().map(|account| Query::Account(account.address));
+        let queries: Vec<_> = queries.chain(accounts).chain([Query::Status]).collect();
+        queries.into_iter().for_each(|query| drop(self.ask(shard, query)));
+        let worker = &self.workers[shard.index()];
+        let Some(twin) = &self.twins[shard.index()] else { return };
+        assert_eq!(worker.records(BlockIndex(0), usize::MAX), twin.records(BlockIndex(0), usize::MAX));
+        assert_eq!(worker.waiting_blocks(), twin.waiting_blocks());
+    }
+
+    /// The store has what it was handed.
+    pub(crate) fn store(&mut self, shard: ShardId) {
+        if let Some(block) = self.disks[shard.index()].store() {
+            self.input(shard, Input::Checkpointed(block));
+            self.deliver();
         }
     }
 
@@ -142,6 +201,7 @@ impl Toy {
     }
 
     pub(crate) fn submit(&mut self, shard: ShardId, transactions: Vec<SignedTransaction>) {
+        self.submitted.extend(transactions.iter().map(|signed| signed.transaction.id()));
         let transactions = self.rules.verify_submission(&mut self.verifier, shard, transactions);
         self.input(shard, Input::Submit { client: CLIENT, request: 0, transactions });
         self.deliver();
@@ -151,14 +211,16 @@ impl Toy {
     pub(crate) fn commit(&mut self) {
         self.now = self.now.plus(25_000);
         for shard in self.rules.shards.iter() {
-            if self.workers[shard.index()].deadline().is_some_and(|deadline| deadline <= self.now) {
+            let worker = &self.workers[shard.index()];
+            if worker.deadline().is_some_and(|deadline| deadline <= self.now) {
                 self.input(shard, Input::Tick);
             }
         }
         self.deliver();
         self.commit = self.commit.next();
         self.block = self.block.next();
-        let batches = std::mem::take(&mut self.batches);
+        let mut batches = std::mem::take(&mut self.batches);
+        batches.retain(|batch| self.ordered.insert(*batch));
         for shard in self.rules.shards.iter() {
             let mut events: Vec<_> = batches
                 .iter()
@@ -217,9 +279,7 @@ impl Toy {
     pub(crate) fn ask(&mut self, shard: ShardId, query: Query) -> Answer {
         let message = Message::Query { request: 9, query };
         let message = self.rules.verify_one(&mut self.verifier, message).expect("a question");
-        let mut effects = Vec::new();
-        let input = Input::Message { from: Party::Client(CLIENT), message };
-        self.workers[shard.index()].handle(self.now, input, &mut effects);
+        let effects = self.handle(shard, Input::Message { from: Party::Client(CLIENT), message });
         let answer = effects.into_iter().find_map(|effect| match effect {
             Effect::Send { message: Message::Answer { answer, .. }, .. } => Some(answer),
             _ => None,
@@ -233,9 +293,20 @@ impl Toy {
         self.news.iter().filter(|news| news.transaction == id).map(|news| news.level).collect()
     }
 
+    /// The shard's worker gets what it was sent meanwhile.
+    pub(crate) fn thaw(&mut self, shard: ShardId) {
+        self.frozen.remove(&shard);
+        self.queue.extend(std::mem::take(&mut self.withheld));
+        self.deliver();
+    }
+
     fn deliver(&mut self) {
         while let Some((from, to, message)) = self.queue.pop_front() {
             assert!(message.may_pass(from, to), "{from:?} may not say {message:?} to {to:?}");
+            if matches!(to, Party::Worker(_, shard) if self.frozen.contains(&shard)) {
+                self.withheld.push_back((from, to, message));
+                continue;
+            }
             match to {
                 Party::Worker(_, shard) => {
                     let message =
@@ -269,12 +340,34 @@ impl Toy {
         }
     }
 
-    fn input(&mut self, shard: ShardId, input: Input) {
+    /// What the worker does, which is what its twin does.
+    fn handle(&mut self, shard: ShardId, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
-        self.workers[shard.index()].handle(self.now, input, &mut effects);
-        for effect in effects {
+        let worker = &mut self.workers[shard.index()];
+        worker.handle(self.now, input.clone(), &mut effects);
+        if let Some(twin) = &mut self.twins[shard.index()]
+            && !matches!(input, Input::Checkpointed(_))
+        {
+            let mut expected = Vec::new();
+            twin.handle(self.now, input, &mut expected);
+            expected.retain(|effect| !matches!(effect, Effect::Checkpoint(_)));
+            let checkpoint = |effect: &&Effect| matches!(effect, Effect::Checkpoint(_) | Effect::Forget(_));
+            let others: Vec<_> = effects.iter().filter(|effect| !checkpoint(effect)).collect();
+            assert_eq!(others, expected.iter().collect::<Vec<_>>(), "worker and twin part");
+            assert_eq!(worker.deadline(), twin.deadline());
+        }
+        effects
+    }
+
+    fn input(&mut self, shard: ShardId, input: Input) {
+        for effect in self.handle(shard, input) {
             match effect {
-                Effect::Persist(entry) => self.logs[shard.index()].push(entry),
+                Effect::Persist(entry) => self.disks[shard.index()].log.push(entry),
+                Effect::Checkpoint(checkpoint) => {
+                    assert!(checkpoint.block <= self.workers[shard.index()].status().certified.block);
+                    self.disks[shard.index()].hand(*checkpoint);
+                }
+                Effect::Forget(entry) => self.disks[shard.index()].forgotten = entry,
                 Effect::Send { to, message } => {
                     for to in to {
                         self.queue.push_back((Party::Worker(AUTHORITY, shard), to, message.clone()));

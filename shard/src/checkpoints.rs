@@ -1,0 +1,315 @@
+//! When a checkpoint is taken, what the next one adds, and how far the one under way has come.
+//!
+//! After every block the changed leaves, the record and the outcomes are gathered. When a checkpoint is due they are
+//! frozen together with what the worker has in hand; the frozen one waits until its record is certified, goes to the
+//! store, and when the store has it the log before it may be forgotten. There is one under way at a time.
+
+use std::collections::VecDeque;
+
+use fresnel_types::{
+    BlockIndex, Checkpoint, Effect, EntryNumber, Outcome, Receipt, Record, ShardId, Shards, Timestamp,
+    TransactionId, WriteSet, checkpoint::Extension, codec,
+};
+use serde::{Deserialize, Serialize};
+use wincode::{SchemaRead, SchemaWrite};
+
+use crate::limits::NEWS_RETAINED;
+
+/// When checkpoints are taken. Local: it decides how long a restart takes and how long the log grows, nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpointing {
+    /// Microseconds from one to the next.
+    pub interval: u64,
+    /// About how many bytes gathered make one due earlier.
+    pub bytes_max: usize,
+}
+
+impl Default for Checkpointing {
+    fn default() -> Self {
+        Self { interval: 5_000_000, bytes_max: 128 << 20 }
+    }
+}
+
+/// What a block did that its record does not say.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub(crate) struct Outcomes {
+    /// Which block.
+    pub(crate) block: BlockIndex,
+    /// How transactions ended that had no end before.
+    pub(crate) fresh: Vec<(TransactionId, Outcome)>,
+    /// Transactions whose bounces it consumed.
+    pub(crate) returned: Vec<TransactionId>,
+    /// The receipts that it emitted, for shards that it emitted any for, ascending.
+    emitted: Vec<(ShardId, Vec<Receipt>)>,
+}
+
+impl Outcomes {
+    /// Of a block that emitted `outbox`, one list per shard.
+    pub(crate) fn new(
+        block: BlockIndex,
+        fresh: Vec<(TransactionId, Outcome)>,
+        returned: Vec<TransactionId>,
+        outbox: Vec<Vec<Receipt>>,
+    ) -> Self {
+        let shards = (0..).map(ShardId);
+        let emitted = shards.zip(outbox).filter(|(_, receipts)| !receipts.is_empty()).collect();
+        Self { block, fresh, returned, emitted }
+    }
+
+    /// What it emitted, one list per shard.
+    pub(crate) fn outbox(self, shards: Shards) -> Vec<Vec<Receipt>> {
+        let mut outbox = vec![Vec::new(); shards.count()];
+        for (shard, receipts) in self.emitted {
+            if let Some(slice) = outbox.get_mut(shard.index()) {
+                *slice = receipts;
+            }
+        }
+        outbox
+    }
+}
+
+/// The checkpoints of a worker.
+#[derive(Debug)]
+pub(crate) struct Checkpoints {
+    settings: Checkpointing,
+    /// The number of the next entry of the log.
+    next: EntryNumber,
+    leaves: Runs,
+    records: Sequence,
+    outcomes: Sequence,
+    /// The last block gathered.
+    block: BlockIndex,
+    /// Per record with news, oldest first: its position and how many. Together at least [`NEWS_RETAINED`], if there
+    /// ever were as many.
+    news: VecDeque<(u64, usize)>,
+    news_count: usize,
+    frozen_at: Timestamp,
+    stage: Stage,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// None is under way.
+    Idle,
+    /// Taken; its record is not certified yet.
+    Frozen(Box<Checkpoint>),
+    /// The store has it in hand.
+    Handed(BlockIndex, EntryNumber),
+}
+
+impl Checkpoints {
+    /// None was taken: everything is new. `leaves` are those of the genesis.
+    pub(crate) fn new(settings: Checkpointing, now: Timestamp, leaves: WriteSet) -> Self {
+        let mut runs = Runs::default();
+        runs.push(leaves);
+        Self {
+            settings,
+            next: EntryNumber(0),
+            leaves: runs,
+            records: Sequence::default(),
+            outcomes: Sequence::default(),
+            block: BlockIndex(0),
+            news: VecDeque::new(),
+            news_count: 0,
+            frozen_at: now,
+            stage: Stage::Idle,
+        }
+    }
+
+    /// The last one was taken after `block` and the record before position `next`; `news` says of the records kept how
+    /// many news they brought.
+    pub(crate) fn restore(
+        settings: Checkpointing,
+        now: Timestamp,
+        block: BlockIndex,
+        next: u64,
+        news: impl IntoIterator<Item = (u64, usize)>,
+    ) -> Self {
+        let mut checkpoints = Self::new(settings, now, WriteSet::default());
+        checkpoints.block = block;
+        (checkpoints.records.first, checkpoints.outcomes.first) = (next, next);
+        news.into_iter().for_each(|(position, count)| checkpoints.note_news(position, count));
+        checkpoints
+    }
+
+    /// The log goes up to before this entry.
+    pub(crate) fn recovered(&mut self, next: EntryNumber) {
+        self.next = next;
+    }
+
+    /// Counts what goes to the log.
+    pub(crate) fn appended(&mut self, effects: &[Effect]) {
+        let entries = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
+        self.next.0 += entries as u64;
+    }
+
+    /// Gathers what a block changed. Records before position `oldest_record` and `oldest_own` are needed no more, what
+    /// they emitted not before `oldest_own`.
+    pub(crate) fn gather(
+        &mut self,
+        record: &Record,
+        writes: WriteSet,
+        outcomes: &Outcomes,
+        oldest_record: u64,
+        oldest_own: u64,
+    ) {
+        self.block = record.block;
+        self.leaves.push(writes);
+        self.note_news(record.position, outcomes.fresh.len());
+        self.records.push(codec::encode(record));
+        self.outcomes.push(codec::encode(outcomes));
+        self.records.forget(oldest_record.min(oldest_own));
+        let oldest_news = self.news.front().map_or(record.position, |(position, _)| *position);
+        self.outcomes.forget(oldest_own.min(oldest_news));
+    }
+
+    fn note_news(&mut self, position: u64, count: usize) {
+        if count == 0 {
+            return;
+        }
+        self.news.push_back((position, count));
+        self.news_count += count;
+        while let Some((_, oldest)) = self.news.front()
+            && self.news_count - oldest >= NEWS_RETAINED
+        {
+            self.news_count -= oldest;
+            self.news.pop_front();
+        }
+    }
+
+    /// Whether one is to be taken now.
+    pub(crate) fn is_due(&self, now: Timestamp) -> bool {
+        let bytes = self.leaves.len() * LEAF_BYTES + self.records.bytes + self.outcomes.bytes;
+        matches!(self.stage, Stage::Idle)
+            && !self.records.items.is_empty()
+            && (now.since(self.frozen_at) >= self.settings.interval || bytes >= self.settings.bytes_max)
+    }
+
+    /// Takes one, with what the worker has in hand.
+    pub(crate) fn freeze(&mut self, now: Timestamp, in_hand: Vec<Vec<u8>>) {
+        assert!(matches!(self.stage, Stage::Idle), "one checkpoint is under way at a time");
+        self.frozen_at = now;
+        self.stage = Stage::Frozen(Box::new(Checkpoint {
+            block: self.block,
+            entry: self.next,
+            leaves: self.leaves.take(),
+            records: self.records.take(),
+            outcomes: self.outcomes.take(),
+            in_hand,
+        }));
+    }
+
+    /// Hands the frozen one to the store once the own records up to its block are certified.
+    pub(crate) fn certified(&mut self, confirmed: BlockIndex, effects: &mut Vec<Effect>) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Frozen(checkpoint) if checkpoint.block <= confirmed => {
+                let stage = Stage::Handed(checkpoint.block, checkpoint.entry);
+                effects.push(Effect::Checkpoint(checkpoint));
+                stage
+            }
+            stage => stage,
+        };
+    }
+
+    /// The store has the checkpoint of `block`.
+    pub(crate) fn stored(&mut self, block: BlockIndex, effects: &mut Vec<Effect>) {
+        if let Stage::Handed(handed, entry) = self.stage
+            && handed == block
+        {
+            self.stage = Stage::Idle;
+            effects.push(Effect::Forget(entry));
+        }
+    }
+}
+
+/// What a sequence that the store keeps grows by.
+#[derive(Debug, Default)]
+struct Sequence {
+    /// The number of the first item.
+    first: u64,
+    items: VecDeque<Vec<u8>>,
+    bytes: usize,
+    /// Items below are needed no more, here and in the store.
+    oldest: u64,
+}
+
+impl Sequence {
+    fn push(&mut self, item: Vec<u8>) {
+        self.bytes += item.len();
+        self.items.push_back(item);
+    }
+
+    /// So that memory is bounded also while no checkpoint can be taken.
+    fn forget(&mut self, oldest: u64) {
+        self.oldest = self.oldest.max(oldest);
+        while self.first < self.oldest
+            && let Some(item) = self.items.pop_front()
+        {
+            self.bytes -= item.len();
+            self.first += 1;
+        }
+    }
+
+    fn take(&mut self) -> Extension {
+        let items: Vec<_> = std::mem::take(&mut self.items).into();
+        let first = self.first;
+        self.first += items.len() as u64;
+        self.bytes = 0;
+        Extension { first, items, oldest: self.oldest }
+    }
+}
+
+/// Changes of leaves, merged in runs of falling length, so that each change is moved a logarithmic number of times and
+/// what is changed again and again takes no room.
+#[derive(Debug, Default)]
+struct Runs(Vec<WriteSet>);
+
+impl Runs {
+    fn push(&mut self, writes: WriteSet) {
+        self.0.push(writes);
+        while let [.., older, newer] = self.0.as_slice()
+            && older.len() < 2 * newer.len()
+        {
+            self.merge_last();
+        }
+    }
+
+    fn merge_last(&mut self) {
+        let newer = self.0.pop().expect("the caller saw two runs");
+        let older = self.0.pop().expect("the caller saw two runs");
+        self.0.push(merged(&older, &newer));
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(WriteSet::len).sum()
+    }
+
+    fn take(&mut self) -> WriteSet {
+        while self.0.len() > 1 {
+            self.merge_last();
+        }
+        self.0.pop().unwrap_or_default()
+    }
+}
+
+/// The changes of `older`, then of `newer`.
+fn merged(older: &WriteSet, newer: &WriteSet) -> WriteSet {
+    let mut merged = WriteSet::default();
+    let mut older = older.iter().peekable();
+    for (key, value) in newer.iter() {
+        while let Some((key, value)) = older.next_if(|(before, _)| *before < key) {
+            merged.push(*key, value);
+        }
+        older.next_if(|(same, _)| *same == key);
+        merged.push(*key, value);
+    }
+    older.for_each(|(key, value)| merged.push(*key, value));
+    merged
+}
+
+/// About what a changed leaf takes: key, value, and where it ends.
+const LEAF_BYTES: usize = 80;
+
+#[cfg(test)]
+mod tests;
