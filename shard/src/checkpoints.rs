@@ -128,7 +128,9 @@ impl Checkpoints {
     ) -> Self {
         let mut checkpoints = Self::new(settings, now, WriteSet::default());
         checkpoints.block = block;
-        (checkpoints.records.first, checkpoints.outcomes.first) = (next, next);
+        for sequence in [&mut checkpoints.records, &mut checkpoints.outcomes] {
+            (sequence.first, sequence.continues) = (next, true);
+        }
         news.into_iter().for_each(|(position, count)| checkpoints.note_news(position, count));
         checkpoints
     }
@@ -232,6 +234,10 @@ struct Sequence {
     bytes: usize,
     /// Items below are needed no more, here and in the store.
     oldest: u64,
+    /// How many items are left empty, since they are needed no more but have their place.
+    emptied: usize,
+    /// Whether the store has items, which these have to continue.
+    continues: bool,
 }
 
 impl Sequence {
@@ -243,11 +249,15 @@ impl Sequence {
     /// So that memory is bounded also while no checkpoint can be taken.
     fn forget(&mut self, oldest: u64) {
         self.oldest = self.oldest.max(oldest);
-        while self.first < self.oldest
-            && let Some(item) = self.items.pop_front()
-        {
-            self.bytes -= item.len();
-            self.first += 1;
+        let old = self.oldest.saturating_sub(self.first).min(self.items.len() as u64) as usize;
+        for item in self.items.range_mut(self.emptied.min(old)..old) {
+            self.bytes -= std::mem::take(item).len();
+        }
+        self.emptied = old;
+        if !self.continues {
+            self.items.drain(..old);
+            self.first += old as u64;
+            self.emptied = 0;
         }
     }
 
@@ -255,7 +265,7 @@ impl Sequence {
         let items: Vec<_> = std::mem::take(&mut self.items).into();
         let first = self.first;
         self.first += items.len() as u64;
-        self.bytes = 0;
+        (self.bytes, self.emptied, self.continues) = (0, 0, true);
         Extension { first, items, oldest: self.oldest }
     }
 }

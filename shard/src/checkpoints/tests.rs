@@ -90,6 +90,14 @@ fn what_is_needed_no_more_is_not_gathered() {
     }
     let records = checkpoints.records.take();
     assert_eq!((records.first, records.oldest, records.items.len()), (90, 90, 10));
+    for block in 101..=200 {
+        gather(&mut checkpoints, block, block.saturating_sub(10));
+    }
+    let records = checkpoints.records.take();
+    let empty = records.items.iter().take_while(|item| item.is_empty()).count();
+    assert_eq!((records.first, records.oldest, records.items.len()), (100, 190, 100), "no gap to the first");
+    assert_eq!(empty, 90);
+    assert_eq!(checkpoints.records.bytes, 0);
 }
 
 #[test]
