@@ -6,7 +6,8 @@
 
 use crate::{
     curve::decoding::decode,
-    equation::{BASE, Claim, Equation},
+    equation::{Claim, Equation, FIXED_ROWS, IDENTITY},
+    keys::{Keys, Known},
     lanes::{AffineRow, Lanes, portable::Portable},
     scalar::{Challenge, Scalar},
     sha512::{self, Pieces},
@@ -21,32 +22,38 @@ const HALVES_MIN: usize = 64;
 /// fixed multiple of a good batch.
 const FAILURES_MAX: usize = 16;
 
-/// Scratch memory of a batch.
+/// Scratch memory of a batch, and the keys of earlier ones.
 #[derive(Debug)]
 pub(crate) struct Batch {
-    /// The neutral point, the base point, then A and R of every signature in turn.
+    /// The neutral point, the base point, then every key once, then every R.
     rows: Vec<AffineRow>,
+    /// What is to be decoded, keys before Rs, and the row of each.
     encodings: Vec<[u8; 32]>,
-    valid: Vec<bool>,
+    targets: Vec<u32>,
+    /// Rows that turned out to be of no point, ascending.
+    undecodable: Vec<u32>,
     claims: Vec<Claim>,
     padded: Vec<u8>,
+    keys: Keys,
     equation: Equation,
     /// Equations of the last batch that failed.
     failures: usize,
 }
 
 impl Batch {
-    pub(crate) fn new() -> Self {
-        let mut rows = vec![AffineRow::IDENTITY; FIXED_ROWS];
-        let mut valid = [false];
-        decode(Portable, &[BASE_ENCODING], &mut rows[BASE as usize..], &mut valid);
-        assert!(valid[0], "the base point is a point");
+    /// Keeps decoded keys in `keys`.
+    pub(crate) fn new(keys: Keys) -> Self {
+        let mut rows = vec![AffineRow::IDENTITY];
+        decode(Portable, &[BASE_ENCODING], |row| rows.extend(row));
+        assert!(rows.len() == FIXED_ROWS, "the base point is a point");
         Self {
             rows,
             encodings: Vec::new(),
-            valid: Vec::new(),
+            targets: Vec::new(),
+            undecodable: Vec::new(),
             claims: Vec::new(),
             padded: Vec::new(),
+            keys,
             equation: Equation::default(),
             failures: 0,
         }
@@ -61,7 +68,8 @@ impl Batch {
         mut random: impl FnMut() -> u128,
         bad: &mut Vec<usize>,
     ) {
-        self.decode(lanes, items, indices, bad);
+        self.claim(items, indices, bad);
+        self.decode(lanes, bad);
         self.hash(lanes, items);
         let Self { rows, claims, equation, failures, .. } = self;
         *failures = 0;
@@ -75,32 +83,68 @@ impl Batch {
         self.failures
     }
 
-    /// Makes claims of all that have a form to be checked; their challenges are still open.
-    fn decode<L: Lanes>(
-        &mut self,
-        lanes: L,
-        items: &[Item<'_>],
-        indices: impl Iterator<Item = usize>,
-        bad: &mut Vec<usize>,
-    ) {
+    /// Makes claims of all with a canonical s, finds their keys, and says what is to be decoded. The challenges are
+    /// still open.
+    fn claim(&mut self, items: &[Item<'_>], indices: impl Iterator<Item = usize>, bad: &mut Vec<usize>) {
         self.claims.clear();
         self.encodings.clear();
+        self.targets.clear();
+        self.rows.truncate(FIXED_ROWS);
+        self.keys.begin();
         for item in indices {
-            let (r, s) = halves(items[item].signature);
-            let Some(s) = Scalar::canonical(s) else {
+            let Item { key, signature, .. } = items[item];
+            let Some(s) = Scalar::canonical(halves(signature).1) else {
                 bad.push(item);
                 continue;
             };
-            let key = (FIXED_ROWS + self.encodings.len()) as u32;
-            self.claims.push(Claim { item, challenge: Challenge::OPEN, s, key, r: key + 1 });
-            self.encodings.extend([*items[item].key, *r]);
+            let place = self.rows.len() as u32;
+            let key = match self.keys.find(key, place) {
+                Known::Here(place) => place,
+                Known::Before(row) => {
+                    self.rows.push(*row);
+                    place
+                }
+                Known::No => {
+                    self.rows.push(AffineRow::IDENTITY);
+                    self.encodings.push(*key);
+                    self.targets.push(place);
+                    place
+                }
+            };
+            self.claims.push(Claim { item, challenge: Challenge::OPEN, s, key, r: IDENTITY });
         }
-        self.rows.resize(FIXED_ROWS + self.encodings.len(), AffineRow::IDENTITY);
-        self.valid.resize(self.encodings.len(), false);
-        decode(lanes, &self.encodings, &mut self.rows[FIXED_ROWS..], &mut self.valid);
-        let valid = &self.valid;
-        self.claims.retain(|claim| {
-            let is_point = |row: u32| valid[row as usize - FIXED_ROWS];
+        for claim in &mut self.claims {
+            claim.r = self.rows.len() as u32;
+            self.rows.push(AffineRow::IDENTITY);
+            self.encodings.push(*halves(items[claim.item].signature).0);
+            self.targets.push(claim.r);
+        }
+    }
+
+    /// Decodes what is not decoded yet; claims on what is no point are bad.
+    fn decode<L: Lanes>(&mut self, lanes: L, bad: &mut Vec<usize>) {
+        let Self { rows, encodings, targets, undecodable, claims, keys, .. } = self;
+        undecodable.clear();
+        let key_count = encodings.len() - claims.len();
+        let mut place = 0;
+        decode(lanes, encodings, |row| {
+            let target = targets[place];
+            match row {
+                Some(row) => {
+                    rows[target as usize] = *row;
+                    if place < key_count {
+                        keys.keep(&encodings[place], row);
+                    }
+                }
+                None => undecodable.push(target),
+            }
+            place += 1;
+        });
+        if undecodable.is_empty() {
+            return;
+        }
+        claims.retain(|claim| {
+            let is_point = |row: u32| undecodable.binary_search(&row).is_err();
             let is_whole = is_point(claim.key) && is_point(claim.r);
             if !is_whole {
                 bad.push(claim.item);
@@ -183,8 +227,6 @@ fn halves(signature: &[u8; 64]) -> (&[u8; 32], &[u8; 32]) {
     (&halves[0], &halves[1])
 }
 
-/// Rows before those of the signatures.
-const FIXED_ROWS: usize = 2;
 /// B: y = 4/5, x even.
 pub(crate) const BASE_ENCODING: [u8; 32] = {
     let mut bytes = [0x66; 32];

@@ -43,26 +43,28 @@ impl<L: Lanes> Point<L> {
     /// self plus affine points, those in the lanes of `negative` subtracted.
     #[inline(always)]
     pub(crate) fn add_affine(self, lanes: L, row: &[L::Element; 3], negative: u8) -> Self {
-        self.add_to(lanes, [row[0], row[1], row[2]], negative, lanes.add(self.z, self.z))
+        let [a, b, c] = self.products(lanes, [row[0], row[1], row[2]], negative);
+        sum(lanes, a, b, lanes.twice_minus(self.z, c), lanes.twice_plus(self.z, c), negative)
     }
 
     /// self plus points in the form of [`cached`](Self::cached), those in the lanes of `negative` subtracted.
     #[inline(always)]
     pub(crate) fn add_extended(self, lanes: L, row: &[L::Element; 4], negative: u8) -> Self {
-        self.add_to(lanes, [row[0], row[1], row[3]], negative, lanes.mul(self.z, row[2]))
+        let [a, b, c] = self.products(lanes, [row[0], row[1], row[3]], negative);
+        let d = lanes.mul(self.z, row[2]);
+        sum(lanes, a, b, lanes.sub(d, c), lanes.add(d, c), negative)
     }
 
-    /// The addition itself; `d` is 2·Z1·Z2.
+    /// (Y1 − X1)(y2 − x2), (Y1 + X1)(y2 + x2) and T1 · 2dT2.
     #[inline(always)]
-    fn add_to(self, lanes: L, [plus, minus, t]: [L::Element; 3], negative: u8, d: L::Element) -> Self {
-        // −(x, y) = (−x, y): y + x and y − x change places and T changes its sign, which here exchanges f and g.
+    fn products(self, lanes: L, [plus, minus, t]: [L::Element; 3], negative: u8) -> [L::Element; 3] {
+        // −(x, y) = (−x, y): y + x and y − x change places. T changes its sign too, which `sum` takes care of.
         let (plus, minus) = swapped(lanes, negative, plus, minus);
-        let a = lanes.mul(lanes.sub(self.y, self.x), minus);
-        let b = lanes.mul(lanes.add(self.y, self.x), plus);
-        let c = lanes.mul(self.t, t);
-        let (e, h) = (lanes.sub(b, a), lanes.add(b, a));
-        let (f, g) = swapped(lanes, negative, lanes.sub(d, c), lanes.add(d, c));
-        Self { x: lanes.mul(e, f), y: lanes.mul(g, h), z: lanes.mul(f, g), t: lanes.mul(e, h) }
+        [
+            lanes.mul(lanes.sub(self.y, self.x), minus),
+            lanes.mul(lanes.add(self.y, self.x), plus),
+            lanes.mul(self.t, t),
+        ]
     }
 
     /// 2·self.
@@ -107,6 +109,21 @@ impl<L: Lanes> Point<L> {
         }
         sum
     }
+}
+
+/// The end of an addition, with f = 2·Z1·Z2 − c and g = 2·Z1·Z2 + c, which are exchanged where c has the wrong sign.
+#[inline(always)]
+fn sum<L: Lanes>(
+    lanes: L,
+    a: L::Element,
+    b: L::Element,
+    f: L::Element,
+    g: L::Element,
+    negative: u8,
+) -> Point<L> {
+    let (e, h) = (lanes.sub(b, a), lanes.add(b, a));
+    let (f, g) = swapped(lanes, negative, f, g);
+    Point { x: lanes.mul(e, f), y: lanes.mul(g, h), z: lanes.mul(f, g), t: lanes.mul(e, h) }
 }
 
 /// (b, a) in the lanes of the mask, else (a, b).

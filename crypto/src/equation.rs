@@ -23,7 +23,9 @@ use crate::{
 /// The row of the neutral point.
 pub(crate) const IDENTITY: u32 = 0;
 /// The row of the base point B.
-pub(crate) const BASE: u32 = 1;
+const BASE: u32 = 1;
+/// Rows before those of keys; the base point is the last of them.
+pub(crate) const FIXED_ROWS: usize = 2;
 
 /// What a signature says, its points decoded.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +36,8 @@ pub(crate) struct Claim {
     pub(crate) challenge: Challenge,
     /// s.
     pub(crate) s: Scalar,
-    /// The row of A.
+    /// The row of A. Claims under the same key may share one; rows of keys begin at [`FIXED_ROWS`] and come before all
+    /// others.
     pub(crate) key: u32,
     /// The row of R.
     pub(crate) r: u32,
@@ -52,6 +55,8 @@ struct Term {
 /// Scratch memory for equations.
 #[derive(Debug, Default)]
 pub(crate) struct Equation {
+    /// Of every key the sum of its scalars z·k, so that a key that signed often costs once.
+    keys: Vec<Scalar>,
     short: Vec<Term>,
     long: Vec<Term>,
     buckets: Buckets,
@@ -76,9 +81,19 @@ impl Equation {
         for claim in claims {
             let (z, shifted) = windows.coefficient(random());
             self.short.push(Term { row: claim.r, shifted });
-            let scalar = claim.challenge.times(z);
-            self.long.push(Term { row: claim.key, shifted: windows.shifted(scalar.limbs()) });
             base.add(z, claim.s);
+            let place = claim.key as usize - FIXED_ROWS;
+            if place >= self.keys.len() {
+                self.keys.resize(place + 1, Scalar::ZERO);
+            }
+            self.keys[place] = self.keys[place].plus(claim.challenge.times(z));
+        }
+        // Zero is also what keys without a claim here have, and adds nothing.
+        for (place, scalar) in self.keys.iter_mut().enumerate().filter(|(_, scalar)| **scalar != Scalar::ZERO)
+        {
+            let row = (FIXED_ROWS + place) as u32;
+            self.long.push(Term { row, shifted: windows.shifted(scalar.limbs()) });
+            *scalar = Scalar::ZERO;
         }
         let base = windows.shifted(base.reduced().negated().limbs());
         self.long.push(Term { row: BASE, shifted: base });

@@ -71,6 +71,8 @@ pub(crate) trait Lanes: Copy {
     fn sub(self, a: Self::Element, b: Self::Element) -> Self::Element;
     /// 2a + b.
     fn twice_plus(self, a: Self::Element, b: Self::Element) -> Self::Element;
+    /// 2a − b.
+    fn twice_minus(self, a: Self::Element, b: Self::Element) -> Self::Element;
     /// In each lane `b` where the mask has a one, else `a`.
     fn select(self, mask: u8, a: Self::Element, b: Self::Element) -> Self::Element;
     /// The lanes whose element is zero modulo p.

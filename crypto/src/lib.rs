@@ -14,6 +14,7 @@ mod batch;
 mod curve;
 mod equation;
 pub mod hash;
+mod keys;
 mod lanes;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;

@@ -83,35 +83,51 @@ fn compress<L: Lanes>(lanes: L, state: &mut [L::Word; 8], live: u8, halves: &[[&
             schedule[..8].copy_from_slice(&first);
             schedule[8..].copy_from_slice(&second);
             let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = *state;
-            let mut t = 0;
-            while t < 80 {
-                // The names of the working variables move by one place per round; after eight all are back.
-                macro_rules! round {
-                    ($i:literal: $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident) => {{
-                        let place = (t + $i) % 16;
-                        let input = lanes.word_add(schedule[place], lanes.word(ROUND[t + $i]));
-                        let t1 = lanes.word_add(
-                            lanes.word_add($h, input),
-                            lanes.word_add(
-                                lanes.word_xor(
-                                    lanes.word_rotate::<14>($e),
-                                    lanes.word_rotate::<18>($e),
-                                    lanes.word_rotate::<41>($e),
-                                ),
-                                lanes.word_choose($e, $f, $g),
-                            ),
-                        );
-                        let t2 = lanes.word_add(
+            let mut rounds = ROUND.chunks_exact(16);
+            let last = rounds.next_back().expect("80 rounds");
+            // The names of the working variables move by one place per round; after eight all are back.
+            macro_rules! round {
+                ($input:expr, $a:ident $b:ident $c:ident $d:ident $e:ident $f:ident $g:ident $h:ident) => {{
+                    let t1 = lanes.word_add(
+                        lanes.word_add($h, $input),
+                        lanes.word_add(
                             lanes.word_xor(
-                                lanes.word_rotate::<28>($a),
-                                lanes.word_rotate::<34>($a),
-                                lanes.word_rotate::<39>($a),
+                                lanes.word_rotate::<14>($e),
+                                lanes.word_rotate::<18>($e),
+                                lanes.word_rotate::<41>($e),
                             ),
-                            lanes.word_majority($a, $b, $c),
-                        );
-                        $d = lanes.word_add($d, t1);
-                        $h = lanes.word_add(t1, t2);
-                        // The word of round t + 16 takes the place of this one, which nobody needs any more.
+                            lanes.word_choose($e, $f, $g),
+                        ),
+                    );
+                    let t2 = lanes.word_add(
+                        lanes.word_xor(
+                            lanes.word_rotate::<28>($a),
+                            lanes.word_rotate::<34>($a),
+                            lanes.word_rotate::<39>($a),
+                        ),
+                        lanes.word_majority($a, $b, $c),
+                    );
+                    $d = lanes.word_add($d, t1);
+                    $h = lanes.word_add(t1, t2);
+                }};
+            }
+            macro_rules! eight_rounds {
+                ($input:ident, $first:expr) => {{
+                    round!($input!($first), a b c d e f g h);
+                    round!($input!($first + 1), h a b c d e f g);
+                    round!($input!($first + 2), g h a b c d e f);
+                    round!($input!($first + 3), f g h a b c d e);
+                    round!($input!($first + 4), e f g h a b c d);
+                    round!($input!($first + 5), d e f g h a b c);
+                    round!($input!($first + 6), c d e f g h a b);
+                    round!($input!($first + 7), b c d e f g h a);
+                }};
+            }
+            for constants in rounds {
+                macro_rules! input_and_next {
+                    ($place:expr) => {{
+                        let (place, word) = ($place, schedule[$place]);
+                        // The word of sixteen rounds later takes the place of this one.
                         let (next, last) = (schedule[(place + 1) % 16], schedule[(place + 14) % 16]);
                         let low = lanes.word_xor(
                             lanes.word_rotate::<1>(next),
@@ -123,20 +139,21 @@ fn compress<L: Lanes>(lanes: L, state: &mut [L::Word; 8], live: u8, halves: &[[&
                             lanes.word_rotate::<61>(last),
                             lanes.word_shift::<6>(last),
                         );
-                        let further = lanes.word_add(schedule[place], schedule[(place + 9) % 16]);
+                        let further = lanes.word_add(word, schedule[(place + 9) % 16]);
                         schedule[place] = lanes.word_add(further, lanes.word_add(low, high));
+                        lanes.word_add(word, lanes.word(constants[place]))
                     }};
                 }
-                round!(0: a b c d e f g h);
-                round!(1: h a b c d e f g);
-                round!(2: g h a b c d e f);
-                round!(3: f g h a b c d e);
-                round!(4: e f g h a b c d);
-                round!(5: d e f g h a b c);
-                round!(6: c d e f g h a b);
-                round!(7: b c d e f g h a);
-                t += 8;
+                eight_rounds!(input_and_next, 0);
+                eight_rounds!(input_and_next, 8);
             }
+            macro_rules! last_input {
+                ($place:expr) => {
+                    lanes.word_add(schedule[$place], lanes.word(last[$place]))
+                };
+            }
+            eight_rounds!(last_input, 0);
+            eight_rounds!(last_input, 8);
             let worked = [a, b, c, d, e, f, g, h];
             for place in 0..8 {
                 let sum = lanes.word_add(state[place], worked[place]);

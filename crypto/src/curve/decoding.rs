@@ -7,39 +7,44 @@ use crate::{
     scalar::limbs_of,
 };
 
-/// Groups of lanes that are decoded together: the chain of squarings is long, and a second one fills its pauses.
-const GROUPS: usize = 2;
-
-/// Decodes `encodings` into `rows`, one each; says for each whether it is a point. Rows of those that are none are
-/// unspecified.
-pub(crate) fn decode<L: Lanes>(lanes: L, encodings: &[[u8; 32]], rows: &mut [AffineRow], valid: &mut [bool]) {
-    assert!(
-        encodings.len() == rows.len() && rows.len() == valid.len(),
-        "one row and one verdict per encoding"
-    );
-    let step = GROUPS * L::COUNT;
-    for ((encodings, rows), valid) in
-        encodings.chunks(step).zip(rows.chunks_mut(step)).zip(valid.chunks_mut(step))
-    {
-        let mut y = [[[0; LANES_MAX]; 5]; GROUPS];
-        let mut signs = [0; GROUPS];
-        for (place, encoding) in encodings.iter().enumerate() {
-            let (group, lane) = (place / L::COUNT, place % L::COUNT);
-            for (limb, value) in y_limbs(encoding).into_iter().enumerate() {
-                y[group][limb][lane] = value;
+/// Decodes `encodings` and hands the row of each, in order, to `take`; none for bytes that encode no point.
+pub(crate) fn decode<L: Lanes>(lanes: L, encodings: &[[u8; 32]], mut take: impl FnMut(Option<&AffineRow>)) {
+    // The chain of squarings is long and each waits for the one before; other groups of lanes fill its pauses. Four
+    // keep any processor busy.
+    let rest = decode_by::<L, 4>(lanes, encodings, &mut take);
+    let rest = decode_by::<L, 2>(lanes, rest, &mut take);
+    let rest = decode_by::<L, 1>(lanes, rest, &mut take);
+    if let Some(last) = rest.last() {
+        // Lanes left over decode whatever the last one does.
+        let mut padded = [*last; LANES_MAX];
+        padded[..rest.len()].copy_from_slice(rest);
+        let mut given = 0;
+        decode_by::<L, 1>(lanes, &padded[..L::COUNT], &mut |row| {
+            given += 1;
+            if given <= rest.len() {
+                take(row);
             }
-            signs[group] |= (encoding[31] >> 7) << lane;
-        }
-        let (decoded, points) = decode_groups(lanes, &y, signs);
-        for (group, (decoded, points)) in decoded.iter().zip(points).enumerate() {
-            for lane in 0..L::COUNT {
-                if let Some(row) = rows.get_mut(group * L::COUNT + lane) {
-                    *row = decoded[lane];
-                    valid[group * L::COUNT + lane] = points >> lane & 1 == 1;
-                }
+        });
+    }
+}
+
+/// Decodes as many as fill whole steps of `GROUPS` groups; gives back those left.
+fn decode_by<'a, L: Lanes, const GROUPS: usize>(
+    lanes: L,
+    encodings: &'a [[u8; 32]],
+    take: &mut impl FnMut(Option<&AffineRow>),
+) -> &'a [[u8; 32]] {
+    let steps = encodings.chunks_exact(GROUPS * L::COUNT);
+    let rest = steps.remainder();
+    for encodings in steps {
+        let (rows, points) = decode_groups::<L, GROUPS>(lanes, encodings);
+        for (rows, points) in rows.iter().zip(points) {
+            for (lane, row) in rows.iter().enumerate().take(L::COUNT) {
+                take((points >> lane & 1 == 1).then_some(row));
             }
         }
     }
+    rest
 }
 
 /// The limbs of y: all bits but the sign of x.
@@ -54,20 +59,29 @@ fn y_limbs(encoding: &[u8; 32]) -> Limbs {
     ]
 }
 
-/// The rows and, as a mask, which are of points.
-fn decode_groups<L: Lanes>(
+/// The rows of `GROUPS` full groups and, as masks, which are of points.
+fn decode_groups<L: Lanes, const GROUPS: usize>(
     lanes: L,
-    y: &[[[u64; LANES_MAX]; 5]; GROUPS],
-    signs: [u8; GROUPS],
+    encodings: &[[u8; 32]],
 ) -> ([[AffineRow; LANES_MAX]; GROUPS], [u8; GROUPS]) {
+    let mut limbs = [[[0; LANES_MAX]; 5]; GROUPS];
+    let mut signs = [0; GROUPS];
+    for (place, encoding) in encodings.iter().enumerate() {
+        let (group, lane) = (place / L::COUNT, place % L::COUNT);
+        for (limb, value) in y_limbs(encoding).into_iter().enumerate() {
+            limbs[group][limb][lane] = value;
+        }
+        signs[group] |= (encoding[31] >> 7) << lane;
+    }
     lanes.run(
         #[inline(always)]
         || {
             let one = lanes.splat(&ONE);
-            let y = [lanes.element(&y[0]), lanes.element(&y[1])];
+            let mut y = [one; GROUPS];
             let (mut u, mut v, mut uv3, mut uv7) = (y, y, y, y);
             for group in 0..GROUPS {
                 // x² = u/v = (y² − 1)/(dy² + 1).
+                y[group] = lanes.element(&limbs[group]);
                 let yy = lanes.square(y[group]);
                 u[group] = lanes.sub(yy, one);
                 v[group] = lanes.add(lanes.mul(yy, lanes.splat(&D)), one);
@@ -100,7 +114,10 @@ fn decode_groups<L: Lanes>(
 
 /// a^(2^252 − 3), the power (p − 5)/8, in each group: 251 squarings and 11 products.
 #[inline(always)]
-fn to_the_root_power<L: Lanes>(lanes: L, a: [L::Element; GROUPS]) -> [L::Element; GROUPS] {
+fn to_the_root_power<L: Lanes, const GROUPS: usize>(
+    lanes: L,
+    a: [L::Element; GROUPS],
+) -> [L::Element; GROUPS] {
     // The names say the exponent: `ones_n` is a^(2^n − 1).
     let a2 = squared(lanes, a, 1);
     let a8 = squared(lanes, a2, 2);
@@ -120,22 +137,35 @@ fn to_the_root_power<L: Lanes>(lanes: L, a: [L::Element; GROUPS]) -> [L::Element
 
 /// a·b in each group.
 #[inline(always)]
-fn product<L: Lanes>(lanes: L, a: [L::Element; GROUPS], b: [L::Element; GROUPS]) -> [L::Element; GROUPS] {
-    [lanes.mul(a[0], b[0]), lanes.mul(a[1], b[1])]
+fn product<L: Lanes, const GROUPS: usize>(
+    lanes: L,
+    a: [L::Element; GROUPS],
+    b: [L::Element; GROUPS],
+) -> [L::Element; GROUPS] {
+    let mut products = a;
+    for group in 0..GROUPS {
+        products[group] = lanes.mul(a[group], b[group]);
+    }
+    products
 }
 
 /// a^(2^`times`) in each group. Not inlined, since ten copies of it would not leave room for anything else in the
 /// instruction cache.
 #[inline(never)]
-fn squared<L: Lanes>(lanes: L, a: [L::Element; GROUPS], times: usize) -> [L::Element; GROUPS] {
+fn squared<L: Lanes, const GROUPS: usize>(
+    lanes: L,
+    mut a: [L::Element; GROUPS],
+    times: usize,
+) -> [L::Element; GROUPS] {
     lanes.run(
         #[inline(always)]
         || {
-            let [mut first, mut second] = a;
             for _ in 0..times {
-                (first, second) = (lanes.square(first), lanes.square(second));
+                for element in &mut a {
+                    *element = lanes.square(*element);
+                }
             }
-            [first, second]
+            a
         },
     )
 }

@@ -26,9 +26,9 @@ pub(crate) fn combination(terms: &[([u64; 4], [u8; 32])]) -> [u8; 32] {
     let lanes = Portable;
     let mut sum = Point::identity(lanes);
     for (scalar, encoding) in terms {
-        let mut row = [AffineRow::IDENTITY];
-        decode(lanes, &[*encoding], &mut row, &mut [false]);
-        let row = lanes.gather_affine(&row, &[0; LANES_MAX]);
+        let mut row = None;
+        decode(lanes, &[*encoding], |decoded| row = decoded.copied());
+        let row = lanes.gather_affine(&[row.expect("a point")], &[0; LANES_MAX]);
         let mut product = Point::identity(lanes);
         for bit in (0..256).rev() {
             product = product.double(lanes);
@@ -70,13 +70,13 @@ fn rows<L: Lanes>(lanes: L) -> Vec<AffineRow> {
         seed[0] = first;
         encodings.push(seed);
     }
-    let mut rows = vec![AffineRow::IDENTITY; encodings.len()];
-    let mut valid = vec![false; encodings.len()];
-    decode(lanes, &encodings, &mut rows, &mut valid);
-    for (encoding, valid) in encodings.iter().zip(&valid) {
-        assert_eq!(*valid, ed25519_zebra::VerificationKey::try_from(*encoding).is_ok());
+    let mut rows = Vec::new();
+    decode(lanes, &encodings, |row| rows.push(row.copied()));
+    assert_eq!(rows.len(), encodings.len());
+    for (encoding, row) in encodings.iter().zip(&rows) {
+        assert_eq!(row.is_some(), ed25519_zebra::VerificationKey::try_from(*encoding).is_ok());
     }
-    rows.into_iter().zip(valid).filter_map(|(row, valid)| valid.then_some(row)).collect()
+    rows.into_iter().flatten().collect()
 }
 
 fn same<L: Lanes>(lanes: L, a: Point<L>, b: Point<L>) -> bool {
@@ -116,6 +116,31 @@ fn check<L: Lanes>(lanes: L) {
 fn the_group_law_holds_for_points_of_every_kind() {
     for backend in Backend::all() {
         with_lanes!(backend, lanes => check(lanes));
+    }
+}
+
+/// How many are decoded together depends on how many there are.
+#[test]
+fn any_number_of_encodings_decodes_in_order() {
+    let mut encodings: Vec<[u8; 32]> =
+        (0..70_u8).map(|secret| crate::SigningKey::from_bytes(&[secret; 32]).public()).collect();
+    encodings.iter_mut().step_by(3).for_each(|encoding| encoding[0] ^= 1);
+    let mut alone = Vec::new();
+    for encoding in &encodings {
+        decode(Portable, &[*encoding], |row| alone.push(row.copied()));
+    }
+    let same = |a: &Option<AffineRow>, b: &Option<AffineRow>| {
+        let limbs =
+            |row: &AffineRow| -> [Limbs; 3] { Portable.gather_affine(&[*row], &[0; LANES_MAX]).map(reduced) };
+        a.as_ref().map(limbs) == b.as_ref().map(limbs)
+    };
+    for backend in Backend::all() {
+        for count in 0..encodings.len() {
+            let mut together = Vec::new();
+            with_lanes!(backend, lanes => decode(lanes, &encodings[..count], |row| together.push(row.copied())));
+            assert_eq!(together.len(), count);
+            assert!(together.iter().zip(&alone).all(|(a, b)| same(a, b)));
+        }
     }
 }
 

@@ -14,20 +14,37 @@ use crate::{
     lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
 };
 
+/// Digits are below this in absolute value, windows having ten bits at most.
+const DIGITS_MAX: usize = 1024;
+/// A start per digit and one more, where a digit's fill is counted before its start is known.
+const STARTS: usize = DIGITS_MAX + 1;
+
 /// Scratch memory.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Buckets {
     /// Digit of every point in the window at hand, as absolute value and, in the lowest bit, sign.
     digits: Vec<u16>,
     /// Points in order of their digits: twice the row, plus one if it is to be subtracted.
     sorted: Vec<u32>,
     /// Where the points of each absolute value start.
-    starts: Vec<u32>,
+    starts: [u32; STARTS],
     /// Buckets by fill, the fullest first: fill and digit.
     order: Vec<(u32, u32)>,
     /// Sum of every bucket, those of the same digit side by side: `(digit − 1) · windows + window`. One more row,
     /// neutral, is for lanes without a window.
     sums: Vec<ExtendedRow>,
+}
+
+impl Default for Buckets {
+    fn default() -> Self {
+        Self {
+            digits: Vec::new(),
+            sorted: Vec::new(),
+            starts: [0; STARTS],
+            order: Vec::new(),
+            sums: Vec::new(),
+        }
+    }
 }
 
 impl Buckets {
@@ -56,30 +73,29 @@ impl Buckets {
 
     /// Brings the points of one window into the order of their digits, and the buckets into that of their fill.
     fn sort(&mut self, window: Window, largest: usize, short: &[Term], long: &[Term]) {
-        self.starts.clear();
-        self.starts.resize(largest + 2, 0);
-        self.digits.clear();
-        for term in long.iter().chain(short) {
+        let terms = || long.iter().chain(short);
+        let mut starts = [0_u32; STARTS];
+        self.digits.resize(long.len() + short.len(), 0);
+        for (place, term) in self.digits.iter_mut().zip(terms()) {
             let digit = window.digit(&term.shifted);
-            let absolute = digit.unsigned_abs();
-            self.starts[absolute as usize + 1] += 1;
-            self.digits.push((absolute << 1) as u16 | u16::from(digit < 0));
+            let absolute = digit.unsigned_abs() as usize % DIGITS_MAX;
+            *place = (absolute << 1) as u16 | u16::from(digit < 0);
+            starts[absolute + 1] += 1;
         }
         self.order.clear();
-        for digit in 1..=largest {
-            self.order.push((self.starts[digit + 1], digit as u32));
-        }
+        self.order.extend((1..=largest).map(|digit| (starts[digit + 1], digit as u32)));
         // Points whose digit is zero belong nowhere: they are sorted too, to the front, and never read.
-        for digit in 1..self.starts.len() {
-            self.starts[digit] += self.starts[digit - 1];
+        for digit in 1..STARTS {
+            starts[digit] += starts[digit - 1];
         }
-        self.sorted.resize(self.digits.len(), 0);
-        for (term, digit) in long.iter().chain(short).zip(&self.digits) {
-            let start = &mut self.starts[usize::from(digit >> 1)];
+        self.sorted.resize(long.len() + short.len(), 0);
+        for (term, &digit) in terms().zip(&self.digits) {
+            let start = &mut starts[usize::from(digit >> 1) % DIGITS_MAX];
             self.sorted[*start as usize] = term.row << 1 | u32::from(digit & 1);
             *start += 1;
         }
         // Every start is now the start of the next digit.
+        self.starts = starts;
         self.order.sort_unstable_by_key(|&(fill, _)| u32::MAX - fill);
     }
 

@@ -4,6 +4,11 @@
 //! IFMA multiplies the low 52 bits of two lanes and adds the low or the high half (bits 52 to 103) of the product to an
 //! accumulator. Limbs weigh 2^51, so the high half of a product in column k weighs 2^(51k + 52) = 2 · 2^(51(k + 1)): it
 //! counts double in the next column.
+//!
+//! Bounds of a product: column k of 0 to 9 has at most five low halves and, counted twice, five high halves, so it is
+//! below 15·2^52. Columns 5 to 9 weigh 2^255 times columns 0 to 4, which is 19 modulo p; with them the sums are below
+//! 20·15·2^52 < 2^61, and the top one, since column 9 is a single high half, below (13 + 38)·2^52 < 2^58. One carry pass
+//! then leaves limbs below 2^51 + 2^10, and below 2^51 + 19·2^7 in the lowest.
 
 use core::arch::x86_64::*;
 
@@ -26,12 +31,6 @@ impl Avx512 {
 }
 
 type Element = [__m512i; 5];
-
-/// Columns 0 to 9 of a product: the low halves and, one column further up, the high halves of the limb products.
-struct Columns {
-    low: [__m512i; 10],
-    high: [__m512i; 10],
-}
 
 impl Avx512 {
     #[inline(always)]
@@ -88,22 +87,13 @@ impl Avx512 {
         }
     }
 
-    /// Columns 5 to 9 weigh 2^255 times columns 0 to 4, which is 19 modulo p; then one carry pass. Columns are below
-    /// 15·2^52 each, so sums are below 20·15·2^52 < 2^61; the top one, whose upper partner has a single term, is below
-    /// (13 + 38)·2^52 < 2^58. The carries are below 2^10 and 2^7.
     #[inline(always)]
-    fn folded(self, columns: [__m512i; 10]) -> Element {
-        // SAFETY: the token proves the instructions.
-        unsafe {
-            let nineteen = _mm512_set1_epi64(19);
-            self.carry([
-                _mm512_add_epi64(columns[0], _mm512_mullo_epi64(columns[5], nineteen)),
-                _mm512_add_epi64(columns[1], _mm512_mullo_epi64(columns[6], nineteen)),
-                _mm512_add_epi64(columns[2], _mm512_mullo_epi64(columns[7], nineteen)),
-                _mm512_add_epi64(columns[3], _mm512_mullo_epi64(columns[8], nineteen)),
-                _mm512_add_epi64(columns[4], _mm512_mullo_epi64(columns[9], nineteen)),
-            ])
+    fn doubled(self, columns: [__m512i; 10]) -> [__m512i; 10] {
+        let mut twice = columns;
+        for column in &mut twice {
+            *column = self.plus(*column, *column);
         }
+        twice
     }
 
     /// Limb by limb a − b + 2p, not carried: never negative, since the limbs of 2p are above those of b.
@@ -249,56 +239,62 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn mul(self, a: Element, b: Element) -> Element {
-        let zero = self.zero();
-        let mut columns = Columns { low: [zero; 10], high: [zero; 10] };
-        macro_rules! row {
-            ($i:literal: $($j:literal)*) => {$(
-                columns.low[$i + $j] = self.low(columns.low[$i + $j], a[$i], b[$j]);
-                columns.high[$i + $j + 1] = self.high(columns.high[$i + $j + 1], a[$i], b[$j]);
+        let mut columns = [self.zero(); 10];
+        macro_rules! rows {
+            ($half:ident, $up:literal: $($i:literal)*) => {$(
+                columns[$i + $up] = self.$half(columns[$i + $up], a[$i], b[0]);
+                columns[$i + $up + 1] = self.$half(columns[$i + $up + 1], a[$i], b[1]);
+                columns[$i + $up + 2] = self.$half(columns[$i + $up + 2], a[$i], b[2]);
+                columns[$i + $up + 3] = self.$half(columns[$i + $up + 3], a[$i], b[3]);
+                columns[$i + $up + 4] = self.$half(columns[$i + $up + 4], a[$i], b[4]);
             )*};
         }
-        row!(0: 0 1 2 3 4);
-        row!(1: 0 1 2 3 4);
-        row!(2: 0 1 2 3 4);
-        row!(3: 0 1 2 3 4);
-        row!(4: 0 1 2 3 4);
-        let Columns { low, high } = columns;
-        let mut sums = [zero; 10];
-        for column in 0..10 {
-            sums[column] = self.plus(low[column], self.plus(high[column], high[column]));
+        // The high halves come first, so that one doubling in place serves for all of a column.
+        rows!(high, 1: 0 1 2 3 4);
+        columns = self.doubled(columns);
+        rows!(low, 0: 0 1 2 3 4);
+        // There are more multiplications than the units for them can hide, so 19 times is made of shifts and sums.
+        let mut sums = [self.zero(); 5];
+        for place in 0..5 {
+            let above = columns[place + 5];
+            // SAFETY: the token proves the instructions.
+            let sixteen = unsafe { _mm512_slli_epi64::<4>(above) };
+            let three = self.plus(above, self.plus(above, above));
+            sums[place] = self.plus(self.plus(columns[place], three), sixteen);
         }
-        self.folded(sums)
+        self.carry(sums)
     }
 
-    /// Cross products count twice, so with s = low halves of squares, u = low halves of cross products + high halves of
-    /// squares and w = high halves of cross products, a column is s + 2(u + 2w).
     #[inline(always)]
     fn square(self, a: Element) -> Element {
-        let zero = self.zero();
-        let (mut s, mut u, mut w) = ([zero; 10], [zero; 10], [zero; 10]);
-        macro_rules! square {
-            ($($i:literal)*) => {$(
-                s[2 * $i] = self.low(s[2 * $i], a[$i], a[$i]);
-                u[2 * $i + 1] = self.high(u[2 * $i + 1], a[$i], a[$i]);
-            )*};
-        }
+        let mut columns = [self.zero(); 10];
         macro_rules! cross {
-            ($i:literal: $($j:literal)*) => {$(
-                u[$i + $j] = self.low(u[$i + $j], a[$i], a[$j]);
-                w[$i + $j + 1] = self.high(w[$i + $j + 1], a[$i], a[$j]);
+            ($half:ident, $up:literal) => {
+                cross!($half, $up: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
+            };
+            ($half:ident, $up:literal: $($i:literal $j:literal),*) => {$(
+                columns[$i + $j + $up] = self.$half(columns[$i + $j + $up], a[$i], a[$j]);
             )*};
         }
-        cross!(0: 1 2 3 4);
-        square!(0 1 2 3 4);
-        cross!(1: 2 3 4);
-        cross!(2: 3 4);
-        cross!(3: 4);
-        let mut sums = [zero; 10];
-        for column in 0..10 {
-            let inner = self.plus(u[column], self.plus(w[column], w[column]));
-            sums[column] = self.plus(s[column], self.plus(inner, inner));
+        macro_rules! squares {
+            ($half:ident, $up:literal: $($i:literal)*) => {$(
+                columns[2 * $i + $up] = self.$half(columns[2 * $i + $up], a[$i], a[$i]);
+            )*};
         }
-        self.folded(sums)
+        // Cross products count twice, their high halves therefore four times.
+        cross!(high, 1);
+        columns = self.doubled(columns);
+        cross!(low, 0);
+        squares!(high, 1: 0 1 2 3 4);
+        columns = self.doubled(columns);
+        squares!(low, 0: 0 1 2 3 4);
+        let mut sums = [self.zero(); 5];
+        for place in 0..5 {
+            // SAFETY: the token proves the instructions.
+            let folded = unsafe { _mm512_mullo_epi64(columns[place + 5], self.constant(19)) };
+            sums[place] = self.plus(columns[place], folded);
+        }
+        self.carry(sums)
     }
 
     #[inline(always)]
@@ -322,6 +318,15 @@ impl Lanes for Avx512 {
             sum[place] = self.plus(self.plus(a[place], a[place]), b[place]);
         }
         self.carry(sum)
+    }
+
+    #[inline(always)]
+    fn twice_minus(self, a: Element, b: Element) -> Element {
+        let mut twice = a;
+        for place in 0..5 {
+            twice[place] = self.plus(a[place], a[place]);
+        }
+        self.carry(self.minus(twice, b))
     }
 
     #[inline(always)]

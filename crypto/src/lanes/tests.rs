@@ -95,12 +95,13 @@ fn lane_of(limbs: &[[u64; LANES_MAX]; 5], lane: usize) -> Limbs {
 fn check<L: Lanes>(lanes: L, a: &[[u64; LANES_MAX]; 5], b: &[[u64; LANES_MAX]; 5], mask: u8) {
     let (x, y) = (lanes.element(a), lanes.element(b));
     type Oracle = fn(&[u64; 5], &[u64; 5]) -> [u64; 5];
-    let results: [(&str, L::Element, Oracle); 5] = [
+    let results: [(&str, L::Element, Oracle); 6] = [
         ("mul", lanes.mul(x, y), |a, b| times(a, b)),
         ("square", lanes.square(x), |a, _| times(a, a)),
         ("add", lanes.add(x, y), |a, b| plus(a, b)),
         ("sub", lanes.sub(x, y), |a, b| plus(a, &negative(b))),
         ("twice_plus", lanes.twice_plus(x, y), |a, b| plus(&plus(a, a), b)),
+        ("twice_minus", lanes.twice_minus(x, y), |a, b| plus(&plus(a, a), &negative(b))),
     ];
     for (name, result, oracle) in results {
         let (zero, odd) = (lanes.is_zero(result), lanes.is_odd(result));

@@ -53,7 +53,10 @@ proptest! {
         for backend in Backend::all() {
             let mut verifier = Verifier::with_seed(seed).on(backend);
             prop_assert_eq!(verifier.verify(&items(&all)), expected.clone());
-            // The same again, with the scratch memory of before and other coefficients.
+            // The same again, with the scratch memory and the keys of before and other coefficients.
+            prop_assert_eq!(verifier.verify(&items(&all)), expected.clone());
+            let mut verifier = verifier.keeping(2);
+            prop_assert_eq!(verifier.verify(&items(&all)), expected.clone());
             prop_assert_eq!(verifier.verify(&items(&all)), expected.clone());
         }
     }
