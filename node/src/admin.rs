@@ -1,22 +1,14 @@
-//! The listener for the operator: is the process up, can it be used, and what does it count. Loopback only, since it
-//! knows no rights: whoever may log in on the machine may look.
+//! The listener for the operator: is the process up, can it be used, what does it count, and what does it log. Loopback
+//! only, since it knows no rights: whoever may log in on the machine may look, and choose what is logged.
 
-use std::{
-    collections::BTreeMap,
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 use axum::{
     Router as Routes,
-    extract::State,
+    extract::{DefaultBodyLimit, State},
     http::{StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
     routing::get,
-    serve::Listener,
 };
 use fresnel_crypto::Verifier;
 use fresnel_types::{
@@ -27,18 +19,15 @@ use fresnel_types::{
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use serde::Serialize;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::{TcpListener, TcpStream},
-    sync::{Mutex, OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::Mutex, time::timeout};
 
 use crate::{
     Stats,
     counters::Counters,
     ingest::Clients,
-    limits::{ADMIN_CONNECTIONS_MAX, STATUS_TIMEOUT},
+    limits::{ADMIN_BODY_BYTES_MAX, ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, STATUS_TIMEOUT},
+    listener::Bounded,
+    log_filter::LogFilter,
     roles,
     router::Router,
     stats::{Ledger, rss_bytes},
@@ -51,11 +40,17 @@ pub(crate) struct Admin {
     ledger: Arc<Ledger>,
     /// Also serialises the questions to the machines, so that impatient callers cannot pile them up.
     verifier: Mutex<Verifier>,
+    log_filter: Option<Arc<LogFilter>>,
 }
 
 impl Admin {
-    pub(crate) fn new(router: Arc<Router>, ledger: Arc<Ledger>, verifier: Verifier) -> Self {
-        Self { router, ledger, verifier: Mutex::new(verifier) }
+    pub(crate) fn new(
+        router: Arc<Router>,
+        ledger: Arc<Ledger>,
+        verifier: Verifier,
+        log_filter: Option<Arc<LogFilter>>,
+    ) -> Self {
+        Self { router, ledger, verifier: Mutex::new(verifier), log_filter }
     }
 
     /// Answers until the process stops.
@@ -64,9 +59,10 @@ impl Admin {
             .route("/livez", get(async || "up\n"))
             .route("/readyz", get(readiness))
             .route("/metrics", get(exposition))
+            .route("/log", get(log_filter).put(set_log_filter))
+            .layer(DefaultBodyLimit::max(ADMIN_BODY_BYTES_MAX))
             .with_state(Arc::new(self));
-        let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
-        axum::serve(Bounded { listener, places }, routes)
+        axum::serve(Bounded::new(listener, ADMIN_CONNECTIONS_MAX, ADMIN_PATIENCE, usize::MAX), routes)
             .with_graceful_shutdown(async move { stopping.asked().await })
             .await
     }
@@ -201,6 +197,22 @@ async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
     }
 }
 
+async fn log_filter(State(admin): State<Arc<Admin>>) -> Response {
+    match &admin.log_filter {
+        Some(filter) => format!("{}\n", filter.current()).into_response(),
+        None => (StatusCode::NOT_FOUND, "the process writes no log of its own\n").into_response(),
+    }
+}
+
+/// By PUT, which no page of another site can make a browser send unasked.
+async fn set_log_filter(State(admin): State<Arc<Admin>>, text: String) -> Response {
+    let Some(filter) = &admin.log_filter else { return log_filter(State(admin)).await };
+    match filter.set(text.trim()) {
+        Ok(()) => log_filter(State(admin)).await,
+        Err(reason) => (StatusCode::BAD_REQUEST, format!("{reason}\n")).into_response(),
+    }
+}
+
 /// Everything as Prometheus reads it. Each call has a recorder of its own: nothing is counted twice, a machine that
 /// fell silent leaves no stale values, and processes that share an operating system process do not meet.
 fn render(stats: &Stats, rss: u64, positions: &BTreeMap<Party, Option<Position>>) -> String {
@@ -267,60 +279,5 @@ fn record(machine: &str, position: Option<&Position>) {
             set("worker_diverged", u64::from(status.diverged.is_some()));
         }
         None => {}
-    }
-}
-
-/// A listener that has room for so many connections and lets others wait.
-struct Bounded {
-    listener: TcpListener,
-    places: Arc<Semaphore>,
-}
-
-impl Listener for Bounded {
-    type Io = Placed;
-    type Addr = SocketAddr;
-
-    async fn accept(&mut self) -> (Placed, SocketAddr) {
-        let place = Arc::clone(&self.places).acquire_owned().await.expect("nobody closes it");
-        let (stream, address) = Listener::accept(&mut self.listener).await;
-        (Placed { stream, _place: place }, address)
-    }
-
-    fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
-    }
-}
-
-/// A connection with its place.
-struct Placed {
-    stream: TcpStream,
-    _place: OwnedSemaphorePermit,
-}
-
-impl AsyncRead for Placed {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Placed {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }

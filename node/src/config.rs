@@ -32,6 +32,9 @@ pub struct Config {
     /// Host and port for the operator: `/livez`, `/readyz`, `/metrics`. Loopback only; by default there is none.
     #[serde(default)]
     pub admin_address: Option<String>,
+    /// Host and port for JSON-RPC, over HTTP and WebSocket. By default there is none.
+    #[serde(default)]
+    pub rpc_address: Option<String>,
     /// Threads that check what links and clients bring; by default one per core.
     #[serde(default)]
     pub verify_threads: Option<usize>,

@@ -84,6 +84,61 @@ pub(crate) const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connections to the operator's listener; further ones wait.
 pub(crate) const ADMIN_CONNECTIONS_MAX: usize = 32;
 
+/// For how long a connection to the operator's listener may say nothing.
+pub(crate) const ADMIN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Body bytes of what the operator may send.
+pub(crate) const ADMIN_BODY_BYTES_MAX: usize = 4 << 10;
+
+/// Connections to the RPC listener; further ones wait.
+pub(crate) const RPC_CONNECTIONS_MAX: usize = 256;
+
+/// For how long an RPC connection may say nothing: longer than any call takes. Who has a WebSocket answers pings.
+pub(crate) const RPC_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Bytes of one request or batch: a transaction is 400 bytes of hex.
+pub(crate) const RPC_REQUEST_BYTES_MAX: u32 = 64 << 10;
+
+/// Bytes of one answer: a proof in a chain of 256 shards is 100 kB of hex.
+pub(crate) const RPC_ANSWER_BYTES_MAX: u32 = 1 << 20;
+
+/// Requests in a batch.
+pub(crate) const RPC_BATCH_MAX: u32 = 32;
+
+/// Subscriptions of one connection.
+pub(crate) const RPC_SUBSCRIPTIONS_MAX: u32 = 64;
+
+/// Answers and news that wait for a WebSocket to take them.
+pub(crate) const RPC_MESSAGES_MAX: u32 = 64;
+
+/// Calls of one connection that may be open before no more is read from it.
+pub(crate) const RPC_OPEN_CALLS_MAX: usize = 64;
+
+/// Calls of all connections that may wait for machines.
+pub(crate) const RPC_CALLS_MAX: usize = 1_024;
+
+/// Transactions that callers of this process may follow.
+pub(crate) const RPC_FOLLOWED_MAX: usize = 8_192;
+
+/// For how long a call waits for a machine.
+pub(crate) const RPC_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For how long a call waits for a proof: one of a record whose certification goes slowly takes longest.
+pub(crate) const RPC_PROOF_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How often it is asked again about a transaction that is waited for: news may be lost.
+pub(crate) const RPC_FOLLOW_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often the beacon is asked for new commits while there are subscribers.
+pub(crate) const RPC_COMMITS_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Commits that wait for a subscriber before it fetches what it missed.
+pub(crate) const RPC_COMMITS_WAITING: usize = 1_024;
+
+/// How often a WebSocket is pinged, and for how long it may leave that unanswered.
+pub(crate) const RPC_PING_INTERVAL: Duration = Duration::from_secs(20);
+pub(crate) const RPC_PONG_TIMEOUT: Duration = Duration::from_secs(50);
+
 /// How long a machine may take to say where it is before it counts as silent.
 pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 

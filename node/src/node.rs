@@ -12,9 +12,9 @@ use fresnel_types::{
 };
 
 use crate::{
-    Config, DataError, KeyError, Topology, TopologyError, keys,
+    Config, DataError, KeyError, LogFilter, Topology, TopologyError, keys,
     process::{Running, Setup},
-    roles,
+    roles, rpc,
 };
 
 /// Where a running process listens.
@@ -26,6 +26,8 @@ pub struct Endpoints {
     pub client: SocketAddr,
     /// For the operator, if configured.
     pub admin: Option<SocketAddr>,
+    /// For JSON-RPC, if configured.
+    pub rpc: Option<SocketAddr>,
 }
 
 /// Why a process does not start, or stops.
@@ -87,11 +89,12 @@ pub enum NodeError {
 pub struct Node(Running);
 
 impl Node {
-    /// Starts everything that `config` asks for. Not to be called from within an asynchronous task.
+    /// Starts everything that `config` asks for. The operator may change `log_filter`, if there is one. Not to be called
+    /// from within an asynchronous task.
     ///
     /// # Errors
     /// When something that the process needs is missing, taken or damaged.
-    pub fn start(config: &Config) -> Result<Self, NodeError> {
+    pub fn start(config: &Config, log_filter: Option<Arc<LogFilter>>) -> Result<Self, NodeError> {
         let bytes = fs::read(&config.genesis)
             .map_err(|error| NodeError::Unreadable(config.genesis.clone(), error))?;
         let genesis = Genesis::from_bytes(&bytes)?;
@@ -99,6 +102,7 @@ impl Node {
         let network_key = keys::load(&config.network_key)?;
         let consensus_key = consensus_key(config, &genesis)?;
         let rules = Arc::new(Rules::of(&genesis));
+        let rpc = config.rpc_address.clone().map(|address| (address, rpc::chain_info(&genesis)));
         let opener = Opener { genesis: Arc::new(genesis), rules: Arc::clone(&rules), config, consensus_key };
         let setup = Setup {
             rules,
@@ -108,6 +112,8 @@ impl Node {
             roles: config.roles.clone(),
             data: config.data.clone(),
             admin_address: config.admin_address.clone(),
+            rpc,
+            log_filter,
             verify_threads: config.verify_threads,
         };
         Running::start(&setup, |role, log, now| opener.open(role, log, now)).map(Self)
@@ -137,8 +143,12 @@ impl Node {
 ///
 /// # Errors
 /// As [`Node::start`], and what stopped a machine.
-pub fn run(config: &Config, shutdown: impl Future<Output = ()>) -> Result<(), NodeError> {
-    let node = Node::start(config)?;
+pub fn run(
+    config: &Config,
+    log_filter: Option<Arc<LogFilter>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), NodeError> {
+    let node = Node::start(config, log_filter)?;
     node.0.runtime().block_on(async {
         tokio::select! {
             () = shutdown => tracing::info!("stopping"),

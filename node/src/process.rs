@@ -15,7 +15,8 @@ use crossbeam_channel::{Receiver, Sender};
 use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_log::{Log, LogError, Options};
 use fresnel_types::{
-    AuthorityIndex, Input, LogEntry, Machine, Party, PublicKey, Timestamp, frame::Role, verify::Rules,
+    AuthorityIndex, Input, LogEntry, Machine, Party, PublicKey, Timestamp, frame::Role, rpc::ChainInfo,
+    verify::Rules,
 };
 use rustls::{ClientConfig, ServerConfig};
 use tokio::{
@@ -25,7 +26,7 @@ use tokio::{
 };
 
 use crate::{
-    Endpoints, NodeError, Process, Topology,
+    Endpoints, LogFilter, NodeError, Process, Topology,
     admin::Admin,
     clock::Clock,
     counters::{Counters, Reports},
@@ -39,6 +40,7 @@ use crate::{
     node::expect_key,
     roles,
     router::{Postman, Router, are_acquainted},
+    rpc::Rpc,
     stats::{self, Ledger},
     stream::{Stopping, ordered},
     tls::Credentials,
@@ -54,6 +56,9 @@ pub(crate) struct Setup {
     pub(crate) roles: Vec<Role>,
     pub(crate) data: PathBuf,
     pub(crate) admin_address: Option<String>,
+    /// Where JSON-RPC is answered, and what it says of the chain.
+    pub(crate) rpc: Option<(String, ChainInfo)>,
+    pub(crate) log_filter: Option<Arc<LogFilter>>,
     pub(crate) verify_threads: Option<usize>,
 }
 
@@ -110,6 +115,11 @@ impl Running {
             return Err(NodeError::AdminExposed(*address));
         }
 
+        let rpc = match &setup.rpc {
+            Some((address, info)) => Some((listen(address)?, info.clone())),
+            None => None,
+        };
+
         let counters = Arc::new(Counters::default());
         let peers: Vec<Arc<Peer>> =
             setup.topology.processes.iter().map(|process| peer_of(process, &counters)).collect();
@@ -132,7 +142,12 @@ impl Running {
         )?;
         let (stopping, stopped) = Stopping::new();
         let mut running = Self {
-            endpoints: Endpoints { peer, client, admin: admin.as_ref().map(|(_, address)| *address) },
+            endpoints: Endpoints {
+                peer,
+                client,
+                admin: admin.as_ref().map(|(_, address)| *address),
+                rpc: rpc.as_ref().map(|((_, address), _)| *address),
+            },
             runtime: None,
             stopping,
             lanes: Arc::new(lanes),
@@ -165,14 +180,14 @@ impl Running {
         };
         Arc::new(links).start(peer_listener);
         if let Some((listener, _)) = admin {
-            let admin = Admin::new(Arc::clone(&running.router), ledger, verifier()?);
-            let served = admin.serve(listener, stopped.clone());
-            let reports = Arc::clone(&reports);
-            tokio::spawn(async move {
-                if let Err(error) = served.await {
-                    reports.gave_up("admin listener", &error);
-                }
-            });
+            let filter = setup.log_filter.clone();
+            let admin = Admin::new(Arc::clone(&running.router), ledger, verifier()?, filter);
+            spawn_listener("admin listener", admin.serve(listener, stopped.clone()), &reports);
+        }
+        if let Some(((listener, _), info)) = rpc {
+            let (router, lanes) = (&running.router, &*running.lanes);
+            let rpc = Rpc::new(info, &setup.topology, own, setup.authority, router, lanes);
+            spawn_listener("RPC listener", rpc.serve(listener, stopped.clone()), &reports);
         }
         let ingest = Ingest {
             chain: setup.rules.chain,
@@ -323,6 +338,19 @@ fn spawn<T: Send + 'static>(
         let _end = end;
         body()
     })
+}
+
+fn spawn_listener(
+    name: &'static str,
+    served: impl Future<Output = io::Result<()>> + Send + 'static,
+    reports: &Arc<Reports>,
+) {
+    let reports = Arc::clone(reports);
+    tokio::spawn(async move {
+        if let Err(error) = served.await {
+            reports.gave_up(name, &error);
+        }
+    });
 }
 
 fn verifier() -> io::Result<Verifier> {

@@ -32,6 +32,9 @@ pub struct Process {
     pub peer_address: String,
     /// Host and port where clients connect.
     pub client_address: String,
+    /// Host and port where it answers JSON-RPC, if it does: other processes of the authority pass calls on to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpc_address: Option<String>,
 }
 
 /// Why a topology is none of the chain's.

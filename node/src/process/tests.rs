@@ -32,6 +32,7 @@ use crate::{
 mod admin;
 mod clients;
 mod peers;
+mod rpc;
 
 /// What machines heard: receiver, sender, message.
 type Heard = Arc<Mutex<Vec<(Party, Input)>>>;
@@ -129,6 +130,7 @@ impl Cluster {
                     network_key: PublicKey::of(&key),
                     peer_address: free_address(),
                     client_address: free_address(),
+                    rpc_address: None,
                 });
                 keys.push(key);
             }
@@ -164,6 +166,8 @@ impl Cluster {
             roles: process.roles.clone(),
             data: self.data(position),
             admin_address: None,
+            rpc: None,
+            log_filter: None,
             verify_threads: Some(1),
         }
     }

@@ -54,18 +54,31 @@ impl Machine for Reporter {
 }
 
 fn start(cluster: &Cluster, address: &str, mood: &Arc<Mutex<Mood>>) -> Result<Running, NodeError> {
-    let process = &cluster.topology.processes[0];
-    let setup = Setup { admin_address: Some(address.to_owned()), ..cluster.setup(0) };
-    Running::start(&setup, |role, _, _| {
-        let own = roles::party(process.authority, role).expect("a machine");
+    start_with(&Setup { admin_address: Some(address.to_owned()), ..cluster.setup(0) }, mood)
+}
+
+fn start_with(setup: &Setup, mood: &Arc<Mutex<Mood>>) -> Result<Running, NodeError> {
+    Running::start(setup, |role, _, _, _| {
+        let own = roles::party(setup.authority, role).expect("a machine");
         Ok(Box::new(Reporter { own, mood: Arc::clone(mood) }))
     })
 }
 
 /// Status code and body.
 async fn fetch(endpoints: Endpoints, path: &str) -> (u16, String) {
+    request(endpoints, &format!("GET {path}"), "").await
+}
+
+async fn put(endpoints: Endpoints, path: &str, body: &str) -> (u16, String) {
+    request(endpoints, &format!("PUT {path}"), body).await
+}
+
+async fn request(endpoints: Endpoints, what: &str, body: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(endpoints.admin.expect("configured")).await.expect("it listens");
-    let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{what} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await.expect("loopback");
     let mut response = String::new();
     stream.read_to_string(&mut response).await.expect("an answer");
@@ -146,6 +159,42 @@ fn metrics_hold_what_machines_and_process_say() {
 }
 
 #[test]
+fn the_log_filter_is_seen_and_changed_while_the_process_runs() {
+    let cluster = Cluster::new(1, &[&[&["beacon", "worker-0"]]]);
+    let set = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&set);
+    let filter = LogFilter::new("info".to_owned(), move |text| {
+        if text.contains('=') {
+            return Err("no such filter".to_owned());
+        }
+        log.lock().expect("no test panics with it").push(text.to_owned());
+        Ok(())
+    });
+    let setup = Setup {
+        admin_address: Some("127.0.0.1:0".to_owned()),
+        log_filter: Some(Arc::new(filter)),
+        ..cluster.setup(0)
+    };
+    let mood = Arc::new(Mutex::new(Mood::Well));
+    let mut running = start_with(&setup, &mood).expect("a free process");
+    let endpoints = running.endpoints();
+    running.runtime().block_on(async {
+        assert_eq!(fetch(endpoints, "/log").await, (200, "info\n".to_owned()));
+        assert_eq!(put(endpoints, "/log", "debug\n").await, (200, "debug\n".to_owned()));
+        assert_eq!(put(endpoints, "/log", "a=b").await, (400, "no such filter\n".to_owned()));
+        assert_eq!(fetch(endpoints, "/log").await, (200, "debug\n".to_owned()));
+        assert_eq!(put(endpoints, "/log", &"x".repeat(10_000)).await.0, 413);
+    });
+    assert_eq!(*set.lock().expect("no test panics with it"), ["debug"]);
+    running.stop().expect("nothing failed");
+
+    let mut running = start(&cluster, "127.0.0.1:0", &mood).expect("a free process");
+    let endpoints = running.endpoints();
+    assert_eq!(running.runtime().block_on(put(endpoints, "/log", "debug")).0, 404);
+    running.stop().expect("nothing failed");
+}
+
+#[test]
 fn an_address_that_others_could_reach_is_refused() {
     let cluster = Cluster::new(1, &[&[&["beacon", "worker-0"]]]);
     let mood = Arc::new(Mutex::new(Mood::Well));
@@ -168,7 +217,8 @@ fn a_chain_of_one_authority_becomes_ready() {
          admin_address = \"127.0.0.1:0\"\n",
     )
     .expect("own folder");
-    let node = Node::start(&Config::load(&file("node.toml")).expect("own file")).expect("a free process");
+    let node =
+        Node::start(&Config::load(&file("node.toml")).expect("own file"), None).expect("a free process");
     let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let commits = || {
         let (_, text) = runtime.block_on(fetch(node.endpoints(), "/metrics"));

@@ -1,0 +1,557 @@
+//! What each call does: look at what it takes, ask the machine that knows, here or at a sibling, and put the answer into
+//! JSON.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use fresnel_types::{
+    Address, AuthorityIndex, CommitIndex, ShardId, Shards, TransactionId,
+    frame::Role,
+    rpc::{
+        AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitNews, CommitParams, CommitsParams,
+        Failure, MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofParams, ReadLevel, ShardInfo,
+        SubmitParams, Submitted, TransactionInfo, TransactionParams, WAIT_MILLIS_MAX, WaitParams,
+    },
+    status::{AccountProof, Answer, Level, Query, Unproven},
+};
+use jsonrpsee_core::{SubscriptionError, client::Subscription};
+use jsonrpsee_server::{
+    Extensions, PendingSubscriptionSink, RpcModule, SubscriptionSink,
+    types::{ErrorObjectOwned, Params},
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::{
+    Value,
+    value::{RawValue, to_raw_value},
+};
+use tokio::{task::JoinSet, time::timeout};
+
+use super::{
+    COMMITS, Forwarded, PROGRESS,
+    commits::{Commits, Subscriber},
+    desk::{Desk, Followed},
+    fault::{Fault, Outcome},
+    siblings::{Raw, Sibling, Siblings},
+};
+use crate::{
+    limits::{RPC_ANSWER_TIMEOUT, RPC_FOLLOW_AGAIN, RPC_PROOF_TIMEOUT, STATUS_TIMEOUT},
+    roles,
+};
+
+/// What calls need to know.
+pub(super) struct Calls {
+    pub(super) desk: Arc<Desk>,
+    pub(super) siblings: Siblings,
+    pub(super) commits: Arc<Commits>,
+    pub(super) info: ChainInfo,
+    pub(super) shards: Shards,
+    pub(super) authority: AuthorityIndex,
+}
+
+/// All methods.
+pub(super) fn methods(calls: Calls) -> RpcModule<Calls> {
+    let mut module = RpcModule::new(calls);
+    let m = &mut module;
+    register(m, "rpc.discover", |_, _, Nothing {}| async { Ok(super::document()) });
+    register(m, "chain_info", |calls, _, Nothing {}| async move { json(&calls.info) });
+    register(m, "chain_commit", |calls, call, params| async move { calls.commit(call, params).await });
+    register(m, "shard_list", |calls, call, Nothing {}| async move { calls.shards(&call).await });
+    register(m, "node_status", |calls, _, Nothing {}| async move { json(&calls.status().await) });
+    register(m, "account_get", |calls, call, params| async move { calls.account(call, params).await });
+    register(m, "account_proof", |calls, call, params| async move { calls.proof(call, params).await });
+    register(m, "tx_submit", |calls, call, params| async move { calls.submit(call, params).await });
+    register(m, "tx_get", |calls, call, params| async move { calls.transaction(call, params).await });
+    register(m, "tx_wait", |calls, call, params| async move { calls.wait(call, params).await });
+    subscription(m, PROGRESS, |calls, call, params, pending| async move {
+        calls.follow(call, params, pending).await
+    });
+    subscription(m, COMMITS, |calls, call, params, pending| async move {
+        calls.follow_commits(call, params, pending).await
+    });
+    module
+}
+
+/// A call as it came.
+pub(super) struct Call {
+    method: &'static str,
+    params: Raw,
+    /// By a sibling that does not host the machine itself.
+    is_forwarded: bool,
+}
+
+impl Call {
+    fn new(method: &'static str, params: &Params<'_>, extensions: &Extensions) -> Self {
+        let raw = params.as_str().map(|text| RawValue::from_string(text.to_owned()));
+        let params = Raw(raw.map(|raw| raw.expect("the framework took it out of JSON")));
+        Self { method, params, is_forwarded: extensions.get::<Forwarded>().is_some() }
+    }
+}
+
+fn register<P, Fun, Fut>(module: &mut RpcModule<Calls>, method: &'static str, body: Fun)
+where
+    P: DeserializeOwned + Send,
+    Fun: Fn(Arc<Calls>, Call, P) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Outcome> + Send,
+{
+    let registered = module.register_async_method(method, move |params, calls, extensions| {
+        let body = body.clone();
+        async move {
+            let call = Call::new(method, &params, &extensions);
+            let outcome = match parse(method, &params) {
+                Ok(asked) => body(calls, call, asked).await,
+                Err(fault) => Err(fault),
+            };
+            outcome.map_err(ErrorObjectOwned::from)
+        }
+    });
+    registered.expect("every method is registered once");
+}
+
+/// A subscription that ends without a word when the body does, or with the fault that it gives.
+fn subscription<P, Fun, Fut>(
+    module: &mut RpcModule<Calls>,
+    (subscribe, notification, unsubscribe): (&'static str, &'static str, &'static str),
+    body: Fun,
+) where
+    P: DeserializeOwned + Send,
+    Fun: Fn(Arc<Calls>, Call, P, PendingSubscriptionSink) -> Fut + Clone + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), Fault>> + Send,
+{
+    let registered = module.register_subscription(
+        subscribe,
+        notification,
+        unsubscribe,
+        move |params, pending, calls, extensions| {
+            let body = body.clone();
+            let call = Call::new(subscribe, &params, &extensions);
+            // A subscription is no open call.
+            drop(extensions);
+            async move {
+                match parse(subscribe, &params) {
+                    Ok(asked) => body(calls, call, asked, pending)
+                        .await
+                        .map_err(|fault| SubscriptionError::from_json(fault.as_notification())),
+                    Err(fault) => {
+                        pending.reject(fault).await;
+                        Ok(())
+                    }
+                }
+            }
+        },
+    );
+    registered.expect("every subscription is registered once");
+}
+
+fn parse<P: DeserializeOwned>(method: &str, params: &Params<'_>) -> Result<P, Fault> {
+    serde_json::from_str(params.as_str().unwrap_or("[]"))
+        .map_err(|error| Fault::failed(Failure::InvalidParams, format!("{method}: {error}")))
+}
+
+fn json(value: &impl Serialize) -> Outcome {
+    serde_json::to_value(value).map_err(|error| Fault::failed(Failure::Internal, error.to_string()))
+}
+
+fn raw(value: &impl Serialize) -> Raw {
+    Raw(Some(to_raw_value(value).expect("parameters have numbers and strings")))
+}
+
+/// Where a transaction's worker is.
+enum Place {
+    Here(ShardId),
+    There(ShardId, Arc<Sibling>),
+}
+
+impl Calls {
+    async fn commit(&self, call: Call, params: CommitParams) -> Outcome {
+        if let Some(sibling) = self.elsewhere(Role::Beacon, &call)? {
+            return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
+        }
+        let index = match params.index {
+            Some(index) => index,
+            None => self.commits.last(RPC_ANSWER_TIMEOUT).await?,
+        };
+        match self.desk.ask(Role::Beacon, Query::Commit(index), RPC_ANSWER_TIMEOUT).await? {
+            Answer::Commit(Some(commit)) => json(&CommitInfo {
+                index,
+                digest: commit.digest(),
+                previous: commit.previous,
+                time: commit.time,
+                floor: commit.floor,
+                vertices: commit.vertices,
+            }),
+            Answer::Commit(None) => {
+                let sentence = format!("commit {index} is not made yet or not kept any more");
+                Err(Fault::failed(Failure::UnknownCommit, sentence))
+            }
+            _ => Err(other_question()),
+        }
+    }
+
+    async fn shards(&self, call: &Call) -> Outcome {
+        let mut machines = self.status().await.machines;
+        if !call.is_forwarded {
+            let patience = STATUS_TIMEOUT + RPC_ANSWER_TIMEOUT;
+            for (_, outcome) in self.siblings.call_all("node_status", &Raw(None), patience).join_all().await {
+                // Those of a process that does not answer have no status.
+                if let Ok(status) = outcome
+                    && let Ok(status) = serde_json::from_value::<NodeStatus>(status)
+                {
+                    machines.extend(status.machines);
+                }
+            }
+        }
+        let shards = self.shards.iter().map(|shard| {
+            let lowest = (u64::from(shard.0) << 32) / self.shards.count() as u64;
+            let of_shard =
+                |machine: &MachineStatus| machine.worker.clone().filter(|worker| worker.shard == shard);
+            let worker = machines.iter().find_map(of_shard);
+            ShardInfo { shard, first_prefix: format!("{lowest:08x}"), worker }
+        });
+        json(&shards.collect::<Vec<_>>())
+    }
+
+    async fn status(&self) -> NodeStatus {
+        let mut asked = JoinSet::new();
+        for role in self.desk.hosted() {
+            let desk = Arc::clone(&self.desk);
+            asked.spawn(async move { (role, desk.ask(role, Query::Status, STATUS_TIMEOUT).await) });
+        }
+        let mut answers = asked.join_all().await;
+        answers.sort_unstable_by_key(|(role, _)| *role);
+        let status = |(role, answer)| {
+            let mut status = MachineStatus { machine: roles::name(role), beacon: None, worker: None };
+            match answer {
+                Ok(Answer::Beacon(beacon)) => status.beacon = Some(beacon),
+                Ok(Answer::Worker(worker)) => status.worker = Some(worker),
+                _ => {}
+            }
+            status
+        };
+        let machines = answers.into_iter().map(status).collect();
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            authority: self.authority,
+            chain: self.info.chain,
+            machines,
+        }
+    }
+
+    async fn account(&self, call: Call, AccountParams { address, level }: AccountParams) -> Outcome {
+        let shard = self.shard_of(&address);
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
+        }
+        let (block, account) = match level {
+            ReadLevel::Executed => {
+                let query = Query::Account(address);
+                match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
+                    Answer::Account { block, account } => (block, account),
+                    _ => return Err(other_question()),
+                }
+            }
+            ReadLevel::Final => {
+                let proof = self.proven(shard, address).await?;
+                (proof.record.block, proof.account)
+            }
+        };
+        let account = account.as_ref().map(Into::into);
+        json(&AccountAnswer { address, shard, level, block, account })
+    }
+
+    async fn proof(&self, call: Call, ProofParams { address }: ProofParams) -> Outcome {
+        let shard = self.shard_of(&address);
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
+        }
+        let proof = self.proven(shard, address).await?;
+        json(&ProofAnswer {
+            address,
+            shard,
+            block: proof.record.block,
+            account: proof.account.as_ref().map(Into::into),
+            state: proof.record.state,
+            certified: proof.certified(),
+            proof: (&proof).into(),
+        })
+    }
+
+    async fn proven(&self, shard: ShardId, address: Address) -> Result<AccountProof, Fault> {
+        match self.desk.ask(Role::Worker(shard), Query::Proof(address), RPC_PROOF_TIMEOUT).await? {
+            Answer::Proof(proof) => Ok(*proof),
+            Answer::Unproven(reason) => {
+                let sentence = match reason {
+                    Unproven::NoRecord => {
+                        format!("shard {shard} has executed nothing since its worker started")
+                    }
+                    Unproven::Busy => "too many wait for proofs, or certification lags".to_owned(),
+                    Unproven::Diverged => {
+                        format!("the worker of shard {shard} diverged; ask another authority")
+                    }
+                };
+                Err(Fault::new(Code::Unproven(reason), sentence))
+            }
+            _ => Err(other_question()),
+        }
+    }
+
+    async fn submit(&self, call: Call, SubmitParams { transaction }: SubmitParams) -> Outcome {
+        let signed = transaction.0;
+        let shard = self.shard_of(&signed.transaction.sender.address());
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
+        }
+        let known = self.desk.submit(shard, signed, RPC_ANSWER_TIMEOUT).await?;
+        json(&Submitted { transaction: signed.transaction.id(), shard, known })
+    }
+
+    async fn transaction(&self, call: Call, params: TransactionParams) -> Outcome {
+        let TransactionParams { transaction, shard } = params;
+        match self.locate(transaction, shard, &call).await? {
+            Place::Here(shard) => {
+                let query = Query::Transaction(transaction);
+                match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
+                    Answer::Transaction(Some(progress)) => json(&TransactionInfo { shard, progress }),
+                    Answer::Transaction(None) => Err(unknown(transaction)),
+                    _ => Err(other_question()),
+                }
+            }
+            Place::There(shard, sibling) => {
+                let params = raw(&TransactionParams { transaction, shard: Some(shard) });
+                sibling.call(call.method, params, RPC_ANSWER_TIMEOUT).await
+            }
+        }
+    }
+
+    async fn wait(&self, call: Call, params: WaitParams) -> Outcome {
+        let WaitParams { transaction, level, shard, timeout_ms } = params;
+        let millis = timeout_ms.unwrap_or(WAIT_MILLIS_MAX);
+        if millis > WAIT_MILLIS_MAX {
+            let sentence = format!("tx_wait: timeout_ms is at most {WAIT_MILLIS_MAX}");
+            return Err(Fault::failed(Failure::InvalidParams, sentence));
+        }
+        let patience = Duration::from_millis(millis);
+        match self.locate(transaction, shard, &call).await? {
+            Place::Here(shard) => {
+                let mut news = self.news(shard, transaction).await?;
+                match timeout(patience, self.reach(&mut news, shard, transaction, level)).await {
+                    Ok(reached) => json(&reached?),
+                    Err(_) => {
+                        let last = news.progress().level;
+                        let sentence = format!("transaction {transaction} is {last:?} and not {level:?} yet");
+                        Err(Fault::failed(Failure::Timeout, sentence))
+                    }
+                }
+            }
+            Place::There(shard, sibling) => {
+                let params = raw(&WaitParams { shard: Some(shard), ..params });
+                sibling.call(call.method, params, patience + RPC_ANSWER_TIMEOUT).await
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        call: Call,
+        params: TransactionParams,
+        pending: PendingSubscriptionSink,
+    ) -> Result<(), Fault> {
+        let transaction = params.transaction;
+        let place = match self.locate(transaction, params.shard, &call).await {
+            Ok(place) => place,
+            Err(fault) => return reject(pending, fault).await,
+        };
+        match place {
+            Place::Here(shard) => {
+                let mut news = match self.news(shard, transaction).await {
+                    Ok(news) => news,
+                    Err(fault) => return reject(pending, fault).await,
+                };
+                let Ok(sink) = pending.accept().await else { return Ok(()) };
+                let mut level = Level::Admitted;
+                loop {
+                    let info = tokio::select! {
+                        info = self.reach(&mut news, shard, transaction, level) => info?,
+                        () = sink.closed() => return Ok(()),
+                    };
+                    tell(&sink, &info).await;
+                    match above(info.progress.level) {
+                        Some(next) => level = next,
+                        None => return Ok(()),
+                    }
+                }
+            }
+            Place::There(shard, sibling) => {
+                let (subscribe, _, unsubscribe) = PROGRESS;
+                let params = raw(&TransactionParams { transaction, shard: Some(shard) });
+                let theirs = sibling.subscribe(subscribe, params, unsubscribe, RPC_ANSWER_TIMEOUT).await;
+                let is_last = |news: &Value| news["level"] == "settled";
+                pass_on(pending, theirs, is_last).await
+            }
+        }
+    }
+
+    async fn follow_commits(
+        &self,
+        call: Call,
+        params: CommitsParams,
+        pending: PendingSubscriptionSink,
+    ) -> Result<(), Fault> {
+        let sibling = match self.elsewhere(Role::Beacon, &call) {
+            Ok(sibling) => sibling,
+            Err(fault) => return reject(pending, fault).await,
+        };
+        if let Some(sibling) = sibling {
+            let (subscribe, _, unsubscribe) = COMMITS;
+            let theirs = sibling.subscribe(subscribe, call.params, unsubscribe, RPC_ANSWER_TIMEOUT).await;
+            return pass_on(pending, theirs, |_| false).await;
+        }
+        let mut subscriber: Subscriber<'_> = match self.commits.subscribe(params.from).await {
+            Ok(subscriber) => subscriber,
+            Err(fault) => return reject(pending, fault).await,
+        };
+        let Ok(sink) = pending.accept().await else { return Ok(()) };
+        loop {
+            let (index, digest): (CommitIndex, _) = tokio::select! {
+                news = subscriber.next() => news?,
+                () = sink.closed() => return Ok(()),
+            };
+            tell(&sink, &CommitNews { index, digest }).await;
+        }
+    }
+
+    /// The sibling that hosts a machine; none when this process does.
+    fn elsewhere(&self, role: Role, call: &Call) -> Result<Option<Arc<Sibling>>, Fault> {
+        if self.desk.hosts(role) {
+            return Ok(None);
+        }
+        let sibling = self.siblings.with(role).filter(|_| !call.is_forwarded);
+        sibling.cloned().map(Some).ok_or_else(|| {
+            let sentence = format!("no process is known here that hosts {}", roles::name(role));
+            Fault::failed(Failure::Unreachable, sentence)
+        })
+    }
+
+    /// Which worker knows a transaction: that of the shard, if the caller named one.
+    async fn locate(
+        &self,
+        transaction: TransactionId,
+        shard: Option<ShardId>,
+        call: &Call,
+    ) -> Result<Place, Fault> {
+        if let Some(shard) = shard {
+            if !self.shards.contains(shard) {
+                return Err(Fault::failed(Failure::UnknownShard, format!("there is no shard {shard}")));
+            }
+            let sibling = self.elsewhere(Role::Worker(shard), call)?;
+            return Ok(sibling.map_or(Place::Here(shard), |sibling| Place::There(shard, sibling)));
+        }
+        for role in self.desk.hosted() {
+            if let Role::Worker(shard) = role
+                && let Answer::Transaction(Some(_)) =
+                    self.desk.ask(role, Query::Transaction(transaction), RPC_ANSWER_TIMEOUT).await?
+            {
+                return Ok(Place::Here(shard));
+            }
+        }
+        let mut fault = unknown(transaction);
+        if call.is_forwarded {
+            return Err(fault);
+        }
+        let params = raw(&TransactionParams { transaction, shard: None });
+        let mut asked = self.siblings.call_all("tx_get", &params, RPC_ANSWER_TIMEOUT);
+        while let Some(Ok((sibling, outcome))) = asked.join_next().await {
+            match outcome.map(serde_json::from_value::<TransactionInfo>) {
+                Ok(Ok(info)) => return Ok(Place::There(info.shard, sibling)),
+                Ok(Err(error)) => fault = Fault::failed(Failure::Unreachable, error.to_string()),
+                Err(other) if other.code() == Some(Code::Failed(Failure::UnknownTransaction)) => {}
+                // Another may know it. If none does, this one might.
+                Err(other) => fault = other,
+            }
+        }
+        Err(fault)
+    }
+
+    async fn news(&self, shard: ShardId, transaction: TransactionId) -> Result<Followed, Fault> {
+        let followed = self.desk.follow(shard, transaction, RPC_ANSWER_TIMEOUT).await?;
+        followed.ok_or_else(|| unknown(transaction))
+    }
+
+    /// The first news at `level` or above.
+    async fn reach(
+        &self,
+        news: &mut Followed,
+        shard: ShardId,
+        transaction: TransactionId,
+        level: Level,
+    ) -> Result<TransactionInfo, Fault> {
+        loop {
+            let progress = news.progress();
+            if progress.level >= level {
+                return Ok(TransactionInfo { shard, progress });
+            }
+            if timeout(RPC_FOLLOW_AGAIN, news.changed()).await.is_err() {
+                self.news(shard, transaction).await?;
+            }
+        }
+    }
+
+    fn shard_of(&self, address: &Address) -> ShardId {
+        self.shards.of_prefix(address.prefix())
+    }
+}
+
+/// The level after `level`.
+fn above(level: Level) -> Option<Level> {
+    match level {
+        Level::Admitted => Some(Level::Ordered),
+        Level::Ordered => Some(Level::Executed),
+        Level::Executed => Some(Level::Final),
+        Level::Final => Some(Level::Settled),
+        Level::Settled => None,
+    }
+}
+
+/// Tells a subscriber what a sibling tells, until `is_last` or either side ends it.
+async fn pass_on(
+    pending: PendingSubscriptionSink,
+    theirs: Result<Subscription<Value>, Fault>,
+    is_last: impl Fn(&Value) -> bool,
+) -> Result<(), Fault> {
+    let mut theirs = match theirs {
+        Ok(theirs) => theirs,
+        Err(fault) => return reject(pending, fault).await,
+    };
+    let Ok(sink) = pending.accept().await else { return Ok(()) };
+    loop {
+        let news = tokio::select! {
+            news = theirs.next() => news,
+            () = sink.closed() => return Ok(()),
+        };
+        let Some(Ok(news)) = news else {
+            return Err(Fault::failed(Failure::Unreachable, "the process with the machine ended it"));
+        };
+        tell(&sink, &news).await;
+        if is_last(&news) {
+            return Ok(());
+        }
+    }
+}
+
+/// Waits for room. A subscriber that is gone is seen by whoever waits for the end of the subscription.
+async fn tell(sink: &SubscriptionSink, news: &impl Serialize) {
+    let news = to_raw_value(news).expect("news have numbers, strings and JSON");
+    let _ = sink.send(news).await;
+}
+
+async fn reject(pending: PendingSubscriptionSink, fault: Fault) -> Result<(), Fault> {
+    pending.reject(fault).await;
+    Ok(())
+}
+
+fn unknown(transaction: TransactionId) -> Fault {
+    let sentence = format!("transaction {transaction} was not submitted here, or is forgotten");
+    Fault::failed(Failure::UnknownTransaction, sentence)
+}
+
+fn other_question() -> Fault {
+    Fault::failed(Failure::Internal, "a machine answered another question")
+}
