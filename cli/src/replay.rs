@@ -37,7 +37,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 
 fn lines(replayed: &Replayed) -> String {
     let Replayed { authority, shard, commit, closed, executed, records, transactions, .. } = replayed;
-    let Replayed { compared, compared_up_to, micros, torn_bytes, .. } = replayed;
+    let Replayed { checkpoint, compared, compared_up_to, micros, torn_bytes, .. } = replayed;
     let rate = transactions * 1_000_000 / (*micros).max(1);
     let mut lines = vec![
         format!(
@@ -47,6 +47,12 @@ fn lines(replayed: &Replayed) -> String {
         format!("  the log ends with commit {commit}, which closes block {closed}"),
         format!("  last record {}", digest(replayed.last_record)),
     ];
+    if let Some(block) = checkpoint {
+        lines.push(format!(
+            "  from the stored checkpoint of block {block}: the log begins later than the chain, so all before it is taken as \
+             stored"
+        ));
+    }
     if executed < closed {
         lines.push(format!("  block {} waits for what is not in the log", executed.next()));
     }
@@ -81,6 +87,7 @@ mod tests {
         let same = Replayed {
             authority: AuthorityIndex(3),
             shard: ShardId(1),
+            checkpoint: None,
             commit: CommitIndex(9),
             closed: BlockIndex(8),
             executed: BlockIndex(8),
@@ -103,17 +110,20 @@ mod tests {
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
-        assert!(!text.contains("waits") && !text.contains("torn"), "{text}");
+        assert!(!["waits", "torn", "checkpoint"].iter().any(|part| text.contains(part)), "{text}");
         let difference =
             Difference { block: BlockIndex(6), certified: Some(RecordDigest([1; 32])), computed: None };
         let text = lines(&Replayed {
+            checkpoint: Some(BlockIndex(5)),
             executed: BlockIndex(6),
             torn_bytes: 12,
             micros: 0,
             difference: Some(difference),
             ..same
         });
-        for part in ["block 7 waits", "12 bytes", "DIFFERENT at block 6", "computed none"] {
+        for part in
+            ["checkpoint of block 5", "block 7 waits", "12 bytes", "DIFFERENT at block 6", "computed none"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
     }

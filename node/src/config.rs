@@ -35,6 +35,9 @@ pub struct Config {
     /// Host and port for JSON-RPC, over HTTP and WebSocket. By default there is none.
     #[serde(default)]
     pub rpc_address: Option<String>,
+    /// Bytes of each machine's log that are kept for peers although no restart of the own one needs them.
+    #[serde(default = "log_retained")]
+    pub log_retained: u64,
     /// Threads that check what links and clients bring; by default one per core.
     #[serde(default)]
     pub verify_threads: Option<usize>,
@@ -90,6 +93,10 @@ impl Config {
     }
 }
 
+fn log_retained() -> u64 {
+    512 << 20
+}
+
 /// How [`Pacing`] stands in a file.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "Pacing", default, deny_unknown_fields)]
@@ -131,6 +138,7 @@ mod tests {
         assert_eq!(config.topology, Path::new("/net/topology.toml"), "absolute paths stay");
         assert_eq!(config.pacing, Pacing { heartbeat: 5, ..Pacing::default() });
         assert_eq!(config.batching, Batching { pending_max: 7, ..Batching::default() });
+        assert_eq!(config.log_retained, 512 << 20);
         let again: toml::Table = toml::from_str(&config.to_toml()).expect("own file");
         let again = Config::from_table(again, Path::new("/elsewhere")).expect("own file");
         assert_eq!((again.data, again.pacing, again.roles), (config.data, config.pacing, config.roles));

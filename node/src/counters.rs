@@ -33,6 +33,14 @@ counters! {
     log_entries,
     /// Syncs of logs.
     log_syncs,
+    /// Bytes of logs that were deleted because no restart needs them.
+    log_bytes_deleted,
+    /// Checkpoints stored.
+    checkpoints,
+    /// Bytes written for checkpoints.
+    checkpoint_bytes,
+    /// Microseconds that storing checkpoints took.
+    checkpoint_micros,
     /// Frames handed to links.
     link_frames_out,
     /// Bytes handed to links.

@@ -114,6 +114,11 @@ impl DataDirectory {
     pub(crate) fn log(&self, machine: &str) -> PathBuf {
         self.path.join("log").join(machine)
     }
+
+    /// The folder of a worker's checkpoints.
+    pub(crate) fn checkpoints(&self, machine: &str) -> PathBuf {
+        self.path.join("checkpoint").join(machine)
+    }
 }
 
 /// Puts a whole file in the place of an old one, durably.

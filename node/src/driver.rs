@@ -1,10 +1,13 @@
 //! The loop around a machine: take what waits, make it durable with one sync, let the sends go.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fresnel_log::{Disk, Log, LogError};
-use fresnel_types::{Effect, Input, Machine, Message, Party};
+use fresnel_types::{Checkpoint, Effect, Input, Machine, Message, Party};
 
 use crate::{
     clock::Clock,
@@ -26,6 +29,10 @@ pub(crate) trait Outlet {
 pub(crate) struct Driver<D, O> {
     pub(crate) machine: Box<dyn Machine + Send>,
     pub(crate) log: Log<D>,
+    /// Bytes of the log that stay although the machine needs them no more.
+    pub(crate) log_retained: u64,
+    /// To the keeper of a worker's checkpoints.
+    pub(crate) checkpoints: Option<Sender<Box<Checkpoint>>>,
     pub(crate) inbox: Receiver<Item>,
     pub(crate) outlet: O,
     pub(crate) clock: Clock,
@@ -102,8 +109,18 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
             count(&self.counters.log_syncs);
         }
         for effect in effects.drain(..) {
-            if let Effect::Send { to, message } = effect {
-                self.outlet.release(to, message);
+            match effect {
+                Effect::Persist(_) => {}
+                Effect::Send { to, message } => self.outlet.release(to, message),
+                Effect::Checkpoint(checkpoint) => {
+                    let keeper = self.checkpoints.as_ref().expect("only workers hand out checkpoints");
+                    // A keeper is gone before its driver only when its store failed, and then the process stops.
+                    let _ = keeper.send(checkpoint);
+                }
+                Effect::Forget(before) => {
+                    let forgotten = self.log.forget(before, self.log_retained)?;
+                    self.counters.log_bytes_deleted.fetch_add(forgotten.bytes, Relaxed);
+                }
             }
         }
         Ok(())

@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod checkpoints;
 mod clock;
 pub mod config;
 mod counters;
@@ -33,6 +34,7 @@ mod tls;
 pub mod topology;
 mod verify;
 
+pub use checkpoints::StoreError;
 pub use config::{Config, ConfigError};
 pub use data::{DataError, Identity};
 pub use keys::KeyError;

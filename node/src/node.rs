@@ -7,12 +7,12 @@ use fresnel_crypto::SigningKey;
 use fresnel_log::LogError;
 use fresnel_shard::Worker;
 use fresnel_types::{
-    AuthorityIndex, Genesis, LogEntry, Machine, PublicKey, Timestamp, frame::Role, genesis::GenesisError,
-    verify::Rules,
+    AuthorityIndex, Entries, Genesis, Machine, PublicKey, Timestamp, checkpoint::Restored, frame::Role,
+    genesis::GenesisError, verify::Rules,
 };
 
 use crate::{
-    Config, DataError, KeyError, LogFilter, Topology, TopologyError, keys,
+    Config, DataError, KeyError, LogFilter, StoreError, Topology, TopologyError, keys,
     process::{Running, Setup},
     roles, rpc,
 };
@@ -76,8 +76,11 @@ pub enum NodeError {
     /// A machine's log failed.
     #[error("the log of {0} failed")]
     Log(String, #[source] LogError),
-    /// A machine's log is not its own.
-    #[error("the log of {0} does not restore it")]
+    /// A worker's checkpoints cannot be read or stored.
+    #[error("the checkpoints of {0} failed")]
+    Checkpoints(String, #[source] StoreError),
+    /// A machine's log or checkpoint is not its own.
+    #[error("what {0} kept does not restore it")]
     Recovery(String, #[source] Box<dyn Error + Send + Sync>),
     /// A thread broke an invariant.
     #[error("thread {0} panicked: the cause is in the log above")]
@@ -114,9 +117,10 @@ impl Node {
             admin_address: config.admin_address.clone(),
             rpc,
             log_filter,
+            log_retained: config.log_retained,
             verify_threads: config.verify_threads,
         };
-        Running::start(&setup, |role, log, now| opener.open(role, log, now)).map(Self)
+        Running::start(&setup, |role, restored, log, now| opener.open(role, restored, log, now)).map(Self)
     }
 
     /// Where it listens.
@@ -158,7 +162,7 @@ pub fn run(
     node.shutdown()
 }
 
-/// What it takes to restore machines from their logs.
+/// What it takes to restore machines from what they kept.
 struct Opener<'a> {
     config: &'a Config,
     genesis: Arc<Genesis>,
@@ -170,7 +174,8 @@ impl Opener<'_> {
     fn open(
         &self,
         role: Role,
-        log: Vec<LogEntry>,
+        restored: Option<Restored>,
+        log: Entries,
         now: Timestamp,
     ) -> Result<Box<dyn Machine + Send>, NodeError> {
         let authority = self.config.authority;
@@ -179,14 +184,18 @@ impl Opener<'_> {
             Role::Worker(shard) => {
                 let genesis = Arc::clone(&self.genesis);
                 let batching = self.config.batching.clone();
-                let config = fresnel_shard::Config { authority, shard, genesis, rules, batching };
-                let worker = Worker::open(config, log, now).map_err(|error| unrestored(role, error))?;
+                let checkpointing = fresnel_shard::Checkpointing::default();
+                let config =
+                    fresnel_shard::Config { authority, shard, genesis, rules, batching, checkpointing };
+                let worker =
+                    Worker::open(config, restored, log, now).map_err(|error| unrestored(role, error))?;
                 Ok(Box::new(worker))
             }
             Role::Beacon | Role::Client => {
                 let key = self.consensus_key.clone().ok_or(NodeError::NoConsensusKey)?;
                 let pacing = self.config.pacing.clone();
-                let config = fresnel_beacon::Config { authority, rules, key, pacing };
+                let checkpoint_commits = fresnel_beacon::limits::CHECKPOINT_COMMITS;
+                let config = fresnel_beacon::Config { authority, rules, key, pacing, checkpoint_commits };
                 let beacon = Beacon::open(config, log, now).map_err(|error| unrestored(role, error))?;
                 Ok(Box::new(beacon))
             }

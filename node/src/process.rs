@@ -14,9 +14,10 @@ use std::{
 use crossbeam_channel::{Receiver, Sender};
 use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_log::{Log, LogError, Options};
+use fresnel_state::CheckpointStore;
 use fresnel_types::{
-    AuthorityIndex, Input, LogEntry, Machine, Party, PublicKey, Timestamp, frame::Role, rpc::ChainInfo,
-    verify::Rules,
+    AuthorityIndex, Checkpoint, Entries, Input, Machine, Party, PublicKey, Timestamp, checkpoint::Restored,
+    frame::Role, rpc::ChainInfo, verify::Rules,
 };
 use rustls::{ClientConfig, ServerConfig};
 use tokio::{
@@ -26,12 +27,13 @@ use tokio::{
 };
 
 use crate::{
-    Endpoints, LogFilter, NodeError, Process, Topology,
+    DataError, Endpoints, LogFilter, NodeError, Process, StoreError, Topology,
     admin::Admin,
+    checkpoints::{self, Keeper, RocksStore},
     clock::Clock,
     counters::{Counters, Reports},
     data::{DataDirectory, Identity},
-    disk::FileDisk,
+    disk::{FileDisk, make_folder},
     driver::Driver,
     inbox::{Inbox, Item},
     ingest::{Clients, Ingest},
@@ -59,6 +61,7 @@ pub(crate) struct Setup {
     /// Where JSON-RPC is answered, and what it says of the chain.
     pub(crate) rpc: Option<(String, ChainInfo)>,
     pub(crate) log_filter: Option<Arc<LogFilter>>,
+    pub(crate) log_retained: u64,
     pub(crate) verify_threads: Option<usize>,
 }
 
@@ -71,6 +74,8 @@ pub(crate) struct Running {
     lanes: Arc<Lanes>,
     lane_threads: Vec<(String, JoinHandle<()>)>,
     drivers: Vec<(String, JoinHandle<Result<(), LogError>>)>,
+    /// They end once their drivers have.
+    keepers: Vec<(String, JoinHandle<Result<(), StoreError>>)>,
     router: Arc<Router>,
     peers: Vec<Arc<Peer>>,
     /// Dropping the sender lets the thread write a last time and end.
@@ -81,11 +86,8 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Starts a process whose machines `open` makes from their logs.
-    pub(crate) fn start(
-        setup: &Setup,
-        open: impl FnMut(Role, Vec<LogEntry>, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>,
-    ) -> Result<Self, NodeError> {
+    /// Starts a process whose machines `open` makes from what they kept.
+    pub(crate) fn start(setup: &Setup, open: impl Open) -> Result<Self, NodeError> {
         let clock = Clock::start();
         let own = setup.topology.position(setup.authority, &setup.roles)?;
         let process = &setup.topology.processes[own];
@@ -153,13 +155,14 @@ impl Running {
             lanes: Arc::new(lanes),
             lane_threads,
             drivers: Vec::new(),
+            keepers: Vec::new(),
             router,
             peers,
             stats: Some((stop_stats, stats)),
             ends,
             data: None,
         };
-        running.open_machines(&data, receivers, clock, open)?;
+        running.open_machines(setup, &data, receivers, clock, open)?;
         running.data = Some(data);
 
         let reports = Arc::new(Reports::new(clock));
@@ -237,6 +240,10 @@ impl Running {
             let end = thread.join().map_err(|_| NodeError::Panicked(name.clone()));
             result = result.and(end.and_then(|end| end.map_err(|error| NodeError::Log(name, error))));
         }
+        for (name, thread) in mem::take(&mut self.keepers) {
+            let end = thread.join().map_err(|_| NodeError::Panicked(name.clone()));
+            result = result.and(end.and_then(|end| end.map_err(|error| NodeError::Checkpoints(name, error))));
+        }
         // What they said goes out.
         self.peers.iter().for_each(|peer| peer.hang_up());
         self.router.clients.hang_up();
@@ -260,27 +267,59 @@ impl Running {
 
     fn open_machines(
         &mut self,
+        setup: &Setup,
         data: &DataDirectory,
         receivers: Receivers,
         clock: Clock,
-        mut open: impl FnMut(Role, Vec<LogEntry>, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>,
+        mut open: impl Open,
     ) -> Result<(), NodeError> {
         for (role, party, inbox) in receivers {
             let name = roles::name(role);
+            let (checkpoints, restored) = match party {
+                Party::Worker(..) => {
+                    let (sender, restored) = self.open_checkpoints(&name, party, data, clock)?;
+                    (Some(sender), restored)
+                }
+                Party::Beacon(_) | Party::Client(_) => (None, None),
+            };
+            let checkpoint = restored.as_ref().map(|restored| restored.block.0);
             let failed = |error| NodeError::Log(name.clone(), error);
             let disk = FileDisk::open(&data.log(&name)).map_err(|error| failed(error.into()))?;
             let (log, recovered) =
                 Log::open(disk, Options { segment_bytes: SEGMENT_BYTES }).map_err(failed)?;
-            let (entries, cut) = (recovered.entries.len(), recovered.cut);
-            let machine = open(role, recovered.entries, clock.now())?;
-            tracing::info!(machine = name, entries, ?cut, "opened");
+            let (entries, cut) = (recovered.entries.entries.len(), recovered.cut);
+            let machine = open(role, restored, recovered.entries, clock.now())?;
+            tracing::info!(machine = name, ?checkpoint, entries, ?cut, "opened");
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
-            let driver = Driver { machine, log, inbox, outlet, clock, counters };
+            let log_retained = setup.log_retained;
+            let driver = Driver { machine, log, log_retained, checkpoints, inbox, outlet, clock, counters };
             let thread = spawn(name.clone(), &self.ends, move || driver.run())?;
             self.drivers.push((name, thread));
         }
         Ok(())
+    }
+
+    /// Starts the keeper of a worker's checkpoints; with what it begins, and where it takes more.
+    fn open_checkpoints(
+        &mut self,
+        name: &str,
+        party: Party,
+        data: &DataDirectory,
+        clock: Clock,
+    ) -> Result<(Sender<Box<Checkpoint>>, Option<Restored>), NodeError> {
+        let failed = |error| NodeError::Checkpoints(name.to_owned(), error);
+        let folder = data.checkpoints(name);
+        make_folder(&folder).map_err(|error| DataError::Io(folder.clone(), error))?;
+        let store = RocksStore::open(&folder).map_err(failed)?;
+        let restored = store.load().map_err(failed)?;
+        let (sender, checkpoints) = checkpoints::channel();
+        let inbox = self.router.local[&party].clone();
+        let counters = Arc::clone(&self.router.counters);
+        let keeper = Keeper { store, checkpoints, inbox, clock, counters };
+        let name = format!("{name}-keep");
+        self.keepers.push((name.clone(), spawn(name, &self.ends, move || keeper.run())?));
+        Ok((sender, restored))
     }
 
     /// Who is dialled and how, who is accepted and how.
@@ -304,6 +343,17 @@ impl Drop for Running {
             tracing::error!(%error, "failed before it was stopped");
         }
     }
+}
+
+/// Makes a machine from what it kept: its checkpoint and its log.
+pub(crate) trait Open:
+    FnMut(Role, Option<Restored>, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
+{
+}
+
+impl<F> Open for F where
+    F: FnMut(Role, Option<Restored>, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
+{
 }
 
 /// The machines of a process with the ends of their inboxes.

@@ -1,5 +1,5 @@
 //! Executing the log of a worker again, offline, and comparing what comes out with what the order in the same log
-//! certified. The log stays as it is.
+//! certified: from the genesis while the log begins there, otherwise from the stored checkpoint. Both stay as they are.
 
 use std::{
     collections::BTreeSet,
@@ -10,15 +10,16 @@ use std::{
 
 use fresnel_log::{Log, Options};
 use fresnel_shard::{Batching, Worker};
+use fresnel_state::CheckpointStore;
 use fresnel_types::{
-    AuthorityIndex, BlockIndex, CommitIndex, Genesis, LogEntry, OrderEvent, Record, RecordDigest, ShardId,
-    commit::Certified, frame::Role, verify::Rules,
+    AuthorityIndex, BlockIndex, CommitIndex, EntryNumber, Genesis, LogEntry, OrderEvent, Record,
+    RecordDigest, ShardId, checkpoint::Restored, commit::Certified, frame::Role, verify::Rules,
 };
 use serde::Serialize;
 
 use crate::{
-    DataError, NodeError, clock::Clock, data::DataDirectory, disk::UnalteredDisk, node::unrestored,
-    process::SEGMENT_BYTES, roles,
+    DataError, NodeError, checkpoints::RocksStore, clock::Clock, data::DataDirectory, disk::UnalteredDisk,
+    node::unrestored, process::SEGMENT_BYTES, roles,
 };
 
 /// What executing the log of a worker again gave.
@@ -28,15 +29,18 @@ pub struct Replayed {
     pub authority: AuthorityIndex,
     /// Of which shard.
     pub shard: ShardId,
+    /// The block of the checkpoint that it began with, because the log begins later than the chain. Everything before
+    /// was taken as stored.
+    pub checkpoint: Option<BlockIndex>,
     /// The last commit in the log.
     pub commit: CommitIndex,
     /// The last block that the order in the log closes.
     pub closed: BlockIndex,
     /// The last block executed: before `closed` when the log ends before a batch or a bundle that the next one needs.
     pub executed: BlockIndex,
-    /// Records computed.
+    /// Records of the chain up to there.
     pub records: u64,
-    /// Transactions ordered in the executed blocks.
+    /// Transactions ordered in the blocks that were executed here.
     pub transactions: u64,
     /// Certified records that were compared, one by one. Each states all before it, so they are compared as well.
     pub compared: u64,
@@ -89,8 +93,15 @@ pub fn replay(path: &Path, genesis: Genesis) -> Result<Vec<Replayed>, NodeError>
         .map(|shard| {
             let genesis = Arc::clone(&genesis);
             let batching = Batching::default();
-            let config =
-                fresnel_shard::Config { authority, shard, genesis, rules: Arc::clone(&rules), batching };
+            let checkpointing = fresnel_shard::Checkpointing::default();
+            let config = fresnel_shard::Config {
+                authority,
+                shard,
+                genesis,
+                rules: Arc::clone(&rules),
+                batching,
+                checkpointing,
+            };
             replay_worker(config, &data)
         })
         .collect()
@@ -129,20 +140,25 @@ fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<
     let disk = UnalteredDisk(data.log(&name));
     let (_, recovered) = Log::open(disk, Options { segment_bytes: SEGMENT_BYTES })
         .map_err(|error| NodeError::Log(name.clone(), error))?;
-    let order = OrderInLog::of(shard, &recovered.entries);
+    let restored = if recovered.entries.first > EntryNumber(0) { checkpoint(&name, data)? } else { None };
+    let checkpoint = restored.as_ref().map(|restored| restored.block);
+    let after = checkpoint.unwrap_or_default();
+    let order = OrderInLog::of(shard, &recovered.entries.entries);
     let clock = Clock::start();
     let started = clock.now();
-    let worker = Worker::open(config, recovered.entries, started).map_err(|error| unrestored(role, error))?;
+    let worker = Worker::open(config, restored, recovered.entries, started)
+        .map_err(|error| unrestored(role, error))?;
     let micros = clock.now().since(started);
 
     let status = worker.status();
     let records = worker.records(BlockIndex(0), usize::MAX);
-    let compared = Compared::of(&records, &order.certified, status.executed);
+    let compared = Compared::of(&records, &order.certified, after, status.executed);
     // The worker compares as it goes, also with records that it keeps no longer.
     let halted = status.diverged.map(|block| difference(&records, &order.certified, block));
     Ok(Replayed {
         authority,
         shard,
+        checkpoint,
         commit: status.commit,
         closed: order.blocks.last().map_or(BlockIndex(0), |(block, _)| *block),
         executed: status.executed,
@@ -150,7 +166,7 @@ fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<
         transactions: order
             .blocks
             .iter()
-            .take_while(|(block, _)| *block <= status.executed)
+            .filter(|(block, _)| (after.next()..=status.executed).contains(block))
             .map(|(_, transactions)| transactions)
             .sum(),
         compared: compared.count,
@@ -160,6 +176,15 @@ fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<
         micros,
         difference: halted.or(compared.difference),
     })
+}
+
+/// The checkpoint of a worker, from a store that stays as it is.
+fn checkpoint(name: &str, data: &DataDirectory) -> Result<Option<Restored>, NodeError> {
+    let load = || match RocksStore::open_unaltered(&data.checkpoints(name))? {
+        Some(store) => store.load(),
+        None => Ok(None),
+    };
+    load().map_err(|error| NodeError::Checkpoints(name.to_owned(), error))
 }
 
 /// What the order in a log says about one shard.
@@ -203,10 +228,17 @@ struct Compared {
 }
 
 impl Compared {
-    /// Compares the certified records of executed blocks with `records`, the last ones, ascending.
-    fn of(records: &[Record], certified: &BTreeSet<Certified>, executed: BlockIndex) -> Self {
+    /// Compares the certified records of executed blocks with `records`, the last ones, ascending. Blocks up to `after` were
+    /// not executed here.
+    fn of(
+        records: &[Record],
+        certified: &BTreeSet<Certified>,
+        after: BlockIndex,
+        executed: BlockIndex,
+    ) -> Self {
         let mut compared = Self::default();
-        let first = records.first().map_or(BlockIndex(0), |record| record.block);
+        let records = &records[records.partition_point(|record| record.block <= after)..];
+        let first = records.first().map_or(after.next(), |record| record.block);
         let within = |certified: &&Certified| (first..=executed).contains(&certified.block);
         for Certified { block, record } in certified.iter().filter(within).copied() {
             let computed = computed(records, block);

@@ -39,6 +39,7 @@ fn short_runs_with_faults_hold_every_invariant() {
     println!("{suite}");
     assert!(suite.violations.is_empty(), "{suite}");
     assert!(suite.total.restarts > 0 && suite.total.power_losses > 0, "{suite}");
+    assert!(suite.total.checkpoints > 0 && suite.total.restores_from_checkpoint > 0, "{suite}");
 }
 
 /// The acceptance of the engine. `FRESNEL_SIM_SEEDS=1000..1500` chooses others than the default.
@@ -55,6 +56,9 @@ fn five_hundred_seeds() {
     let total = &suite.total;
     for (name, count) in [
         ("restarts", total.restarts),
+        ("checkpoints", total.checkpoints),
+        ("restarts that began with one", total.restores_from_checkpoint),
+        ("deleted segments of logs", total.log_segments_deleted),
         ("power losses", total.power_losses),
         ("fetches", total.fetches),
         ("floors passed", total.floors_passed),

@@ -61,6 +61,16 @@ impl Contents {
         self.in_hand.clone_from(in_hand);
     }
 
+    /// The block of the last checkpoint.
+    pub fn block(&self) -> BlockIndex {
+        self.block
+    }
+
+    /// The first entry of the log that the last checkpoint does not cover.
+    pub fn entry(&self) -> EntryNumber {
+        self.entry
+    }
+
     /// The checkpoint as a store gives it back.
     pub fn restored(self) -> Restored {
         let Self { block, entry, leaves, records, outcomes, in_hand } = self;

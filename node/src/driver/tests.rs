@@ -7,7 +7,7 @@ use std::{
 };
 
 use fresnel_log::Options;
-use fresnel_types::{AuthorityIndex, CommitIndex, LogEntry, Round, Timestamp};
+use fresnel_types::{AuthorityIndex, BlockIndex, CommitIndex, EntryNumber, LogEntry, Round, Timestamp};
 
 use super::*;
 use crate::inbox::Inbox;
@@ -48,6 +48,7 @@ impl Disk for Notebook {
         Ok(())
     }
     fn remove(&mut self, name: &str) -> io::Result<()> {
+        note(&self.journal, format!("remove {name}"));
         self.files.remove(name);
         Ok(())
     }
@@ -105,6 +106,8 @@ fn run(syncs: usize, deadline: Option<Timestamp>) -> (Result<(), LogError>, Vec<
     let driver = Driver {
         machine: Box::new(Greeter { deadline }),
         log,
+        log_retained: 0,
+        checkpoints: None,
         inbox: receiver,
         outlet: Arc::clone(&journal),
         clock: Clock::start(),
@@ -131,6 +134,64 @@ fn a_failed_sync_stops_the_driver_and_nothing_leaves() {
     let (result, events) = run(0, None);
     assert!(matches!(result, Err(LogError::Disk(_))), "{result:?}");
     assert_eq!(events, Vec::<String>::new());
+}
+
+/// Appends an entry, hands out a checkpoint and forgets most of its log.
+struct Saver;
+
+impl Machine for Saver {
+    fn handle(&mut self, _now: Timestamp, _input: Input, effects: &mut Vec<Effect>) {
+        let checkpoint = Checkpoint {
+            block: BlockIndex(3),
+            entry: EntryNumber(8),
+            leaves: Default::default(),
+            records: Default::default(),
+            outcomes: Default::default(),
+            in_hand: Vec::new(),
+        };
+        effects.extend([
+            Effect::Forget(EntryNumber(8)),
+            Effect::Checkpoint(Box::new(checkpoint)),
+            Effect::Persist(LogEntry::Batch(vec![7; 100])),
+        ]);
+    }
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+#[test]
+fn checkpoints_leave_and_segments_go_once_all_is_durable() {
+    let journal = Journal::default();
+    let disk = Notebook { journal: Arc::clone(&journal), files: BTreeMap::new(), syncs: usize::MAX };
+    let (mut log, _) = Log::open(disk, Options { segment_bytes: 1 << 16 }).expect("a fresh disk");
+    // Two entries fill a segment.
+    (0..10).for_each(|_| log.append(&LogEntry::Batch(vec![1; 30_000])).expect("a working disk"));
+    log.sync().expect("a working disk");
+    journal.lock().expect("no test panics with it").clear();
+    let (inbox, receiver) = Inbox::new();
+    inbox.offer(Input::Connected(beacon(1))).expect("room");
+    inbox.stop();
+    let (sender, checkpoints) = crossbeam_channel::bounded(1);
+    let counters = Arc::new(Counters::default());
+    let driver = Driver {
+        machine: Box::new(Saver),
+        log,
+        log_retained: 100_000,
+        checkpoints: Some(sender),
+        inbox: receiver,
+        outlet: Arc::clone(&journal),
+        clock: Clock::start(),
+        counters: Arc::clone(&counters),
+    };
+    driver.run().expect("a working disk");
+    let events = journal.lock().expect("no test panics with it").clone();
+    // Of the four that are not needed, one is retained: two would be more than 100,000 bytes.
+    let removed = (0..3).map(|segment| format!("remove log-{segment:016x}"));
+    assert_eq!(events[1..], removed.collect::<Vec<_>>());
+    assert_eq!(events[0], "sync");
+    assert!((180_000..190_000).contains(&counters.log_bytes_deleted.load(Relaxed)), "{counters:?}");
+    assert_eq!(checkpoints.iter().map(|checkpoint| checkpoint.block).collect::<Vec<_>>(), [BlockIndex(3)]);
 }
 
 #[test]

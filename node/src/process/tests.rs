@@ -10,6 +10,7 @@ use std::{
 use fresnel_types::{
     Action, Amount, Authority, BatchId, BatchRef, ChainId, CommitIndex, Effect, Genesis, Message, Nonce,
     RejectionCode, Round, ShardId, Shards, SignedTransaction, Transaction,
+    checkpoint::Extension,
     frame::{BODY_BYTES_MAX, HEADER_BYTES, Hello, message_frame},
     message::{Plane, Status},
     status::{Answer, Query},
@@ -30,6 +31,7 @@ use crate::{
 };
 
 mod admin;
+mod checkpoints;
 mod clients;
 mod peers;
 mod rpc;
@@ -64,7 +66,7 @@ impl Machine for Toy {
                 let message = Message::Admission { request: *request, results, retry_after: 0 };
                 effects.push(Effect::Send { to: vec![Party::Client(*client)], message });
             }
-            Input::Tick | Input::Disconnected(_) => {}
+            Input::Tick | Input::Disconnected(_) | Input::Checkpointed(_) => {}
         }
         self.heard.lock().expect("no test panics with it").push((self.own, input));
     }
@@ -168,14 +170,16 @@ impl Cluster {
             admin_address: None,
             rpc: None,
             log_filter: None,
+            log_retained: 0,
             verify_threads: Some(1),
         }
     }
 
     fn start(&self, position: usize) -> Result<Running, NodeError> {
         let process = &self.topology.processes[position];
-        Running::start(&self.setup(position), |role, log, _| {
-            assert!(log.is_empty(), "toys keep nothing");
+        Running::start(&self.setup(position), |role, restored, log, _| {
+            assert_eq!(restored, None, "toys keep nothing");
+            assert!(log.entries.is_empty(), "toys keep nothing");
             let own = roles::party(process.authority, role).expect("a machine");
             Ok(Box::new(Toy { own, heard: Arc::clone(&self.heard) }))
         })
@@ -267,7 +271,7 @@ fn a_second_instance_on_a_data_directory_is_refused() {
     let cluster = Cluster::new(1, &[&[&["beacon", "worker-0"]]]);
     let mut first = cluster.start(0).expect("a free process");
     let error = cluster.start(0).expect_err("the first runs");
-    assert!(matches!(error, NodeError::Data(crate::DataError::Locked(_))), "{error}");
+    assert!(matches!(error, NodeError::Data(DataError::Locked(_))), "{error}");
     first.stop().expect("nothing failed");
     cluster.start(0).expect("the first has stopped").stop().expect("nothing failed");
 }
@@ -285,7 +289,7 @@ fn a_machine_that_panics_stops_the_process_with_its_name() {
     }
     let cluster = Cluster::new(1, &[&[&["beacon", "worker-0"]]]);
     let setup = Setup { verify_threads: None, ..cluster.setup(0) };
-    let mut running = Running::start(&setup, |_, _, _| Ok(Box::new(Bomb))).expect("a free process");
+    let mut running = Running::start(&setup, |_, _, _, _| Ok(Box::new(Bomb))).expect("a free process");
     running.runtime().block_on(running.failed());
     let error = running.stop().expect_err("a machine panicked");
     assert!(matches!(&error, NodeError::Panicked(name) if name == "beacon" || name == "worker-0"), "{error}");

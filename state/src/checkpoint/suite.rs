@@ -165,8 +165,8 @@ impl Draw {
     }
 }
 
-const SEEDS: u64 = 4;
-const STEPS: u64 = 25;
+const SEEDS: u64 = 3;
+const STEPS: u64 = 20;
 const OPEN: &str = "a store is only away while it is reopened";
 
 #[cfg(test)]

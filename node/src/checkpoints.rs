@@ -1,0 +1,50 @@
+//! Checkpoints of workers: stored by a thread of their own, since a worker must not wait for it.
+
+mod rocks;
+
+use std::sync::{Arc, atomic::Ordering::Relaxed};
+
+use crossbeam_channel::{Receiver, Sender};
+use fresnel_types::{Checkpoint, Input};
+
+pub(crate) use rocks::RocksStore;
+pub use rocks::StoreError;
+
+use crate::{
+    clock::Clock,
+    counters::{Counters, count},
+    inbox::Inbox,
+};
+
+/// Where a worker's driver puts a checkpoint. There is never a second one before the worker has heard of the first.
+pub(crate) fn channel() -> (Sender<Box<Checkpoint>>, Receiver<Box<Checkpoint>>) {
+    crossbeam_channel::bounded(1)
+}
+
+/// The thread beside a worker's.
+pub(crate) struct Keeper {
+    pub(crate) store: RocksStore,
+    pub(crate) checkpoints: Receiver<Box<Checkpoint>>,
+    /// Of the worker.
+    pub(crate) inbox: Inbox,
+    pub(crate) clock: Clock,
+    pub(crate) counters: Arc<Counters>,
+}
+
+impl Keeper {
+    /// Stores what comes and tells the worker, until its driver has ended.
+    ///
+    /// # Errors
+    /// When the store fails: the process cannot go on, since the log would grow without bound.
+    pub(crate) fn run(mut self) -> Result<(), StoreError> {
+        for checkpoint in self.checkpoints {
+            let started = self.clock.now();
+            let bytes = self.store.take_over(&checkpoint)?;
+            count(&self.counters.checkpoints);
+            self.counters.checkpoint_bytes.fetch_add(bytes as u64, Relaxed);
+            self.counters.checkpoint_micros.fetch_add(self.clock.now().since(started), Relaxed);
+            self.inbox.put(Input::Checkpointed(checkpoint.block), None);
+        }
+        Ok(())
+    }
+}

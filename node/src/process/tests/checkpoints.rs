@@ -1,0 +1,111 @@
+//! What a worker hands out is stored, told, and there when it starts again.
+
+use std::sync::mpsc;
+
+use fresnel_types::{BlockIndex, Checkpoint, EntryNumber, LogEntry};
+
+use super::*;
+
+/// Once it is connected to its beacon, hands out the checkpoint of a block and tells the test what it hears of it.
+struct Saver {
+    checkpoint: Checkpoint,
+    stored: mpsc::Sender<BlockIndex>,
+}
+
+impl Machine for Saver {
+    fn handle(&mut self, _now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        match input {
+            Input::Connected(Party::Beacon(_)) => effects.extend([
+                Effect::Persist(LogEntry::Batch(vec![7])),
+                Effect::Checkpoint(Box::new(self.checkpoint.clone())),
+            ]),
+            Input::Checkpointed(block) => {
+                effects.push(Effect::Forget(self.checkpoint.entry));
+                self.stored.send(block).expect("the test listens");
+            }
+            _ => {}
+        }
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        None
+    }
+}
+
+/// The checkpoint of a block, which adds to a sequence from `first` on.
+fn checkpoint(block: u64, first: u64) -> Checkpoint {
+    let records = Extension { first, items: vec![vec![1], vec![2]], oldest: 0 };
+    Checkpoint {
+        block: BlockIndex(block),
+        entry: EntryNumber(1),
+        leaves: Default::default(),
+        records,
+        outcomes: Extension::default(),
+        in_hand: vec![vec![block as u8]],
+    }
+}
+
+/// A process whose worker hands out `checkpoint`; with what it was opened with, and where it tells what was stored.
+fn start(
+    cluster: &Cluster,
+    checkpoint: Checkpoint,
+) -> Result<(Running, Option<Restored>, mpsc::Receiver<BlockIndex>), NodeError> {
+    let (stored, told) = mpsc::channel();
+    let mut opened = None;
+    let running = Running::start(&cluster.setup(0), |role, restored, _, _| {
+        let own = roles::party(AuthorityIndex(0), role).expect("a machine");
+        if role == Role::Beacon {
+            assert_eq!(restored, None, "a beacon's checkpoints are in its log");
+            return Ok(Box::new(Toy { own, heard: Arc::clone(&cluster.heard) }));
+        }
+        opened = restored;
+        Ok(Box::new(Saver { checkpoint: checkpoint.clone(), stored: stored.clone() }))
+    })?;
+    Ok((running, opened, told))
+}
+
+fn one() -> Cluster {
+    Cluster::new(1, &[&[&["beacon", "worker-0"]]])
+}
+
+#[test]
+fn what_was_stored_is_there_after_a_restart() {
+    let cluster = one();
+    for (block, first, before) in [(5, 10, None), (9, 12, Some((5, 2))), (11, 14, Some((9, 4)))] {
+        let (mut running, restored, told) =
+            start(&cluster, checkpoint(block, first)).expect("a free process");
+        let told = told.recv_timeout(Duration::from_secs(20)).expect("it is stored in time");
+        assert_eq!(told, BlockIndex(block));
+        running.stop().expect("nothing failed");
+        let found = restored.map(|restored| (restored.block.0, restored.records.len()));
+        assert_eq!(found, before);
+        let stats = fs::read(cluster.data(0).join("stats.json")).expect("written at the end");
+        let stats: Stats = serde_json::from_slice(&stats).expect("its own file");
+        assert!(stats.counters["checkpoints"] == 1 && stats.counters["checkpoint_bytes"] > 0, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_keeper_that_fails_stops_the_process() {
+    let cluster = one();
+    let (mut running, ..) = start(&cluster, checkpoint(5, 10)).expect("a free process");
+    running.stop().expect("nothing failed");
+    // A gap in a sequence: the keeper breaks off.
+    let (mut running, _, told) = start(&cluster, checkpoint(6, 99)).expect("a free process");
+    let failed =
+        running.runtime().block_on(async { timeout(Duration::from_secs(20), running.failed()).await });
+    failed.expect("the end of a thread is noticed");
+    let error = running.stop().expect_err("its keeper failed");
+    assert!(matches!(error, NodeError::Panicked(ref name) if name == "worker-0-keep"), "{error}");
+    assert!(told.try_recv().is_err(), "nothing was told");
+}
+
+#[test]
+fn a_damaged_store_is_an_error_at_the_start() {
+    let cluster = one();
+    let (mut running, ..) = start(&cluster, checkpoint(5, 10)).expect("a free process");
+    running.stop().expect("nothing failed");
+    fs::write(cluster.data(0).join("checkpoint/worker-0/CURRENT"), "nonsense").expect("own folder");
+    let error = start(&cluster, checkpoint(6, 12)).expect_err("a damaged store");
+    assert!(matches!(error, NodeError::Checkpoints(..)), "{error}");
+}
