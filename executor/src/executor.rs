@@ -1,17 +1,20 @@
-//! The serial engine: one transaction after the other, on typed leaves in memory.
+//! Blocks: receipts are applied, transactions execute by the engine or one after the other, and leaves say what came of it.
+
+use std::sync::Arc;
 
 use fresnel_types::{
     Action, Address, Amount, FailureCode, Genesis, Outcome, Parameters, PeerCounters, Receipt, ReceiptKind,
-    Sequence, ShardId, Shards, StateKey, Timestamp, Transaction, WriteSet,
+    Sequence, ShardId, Shards, StateKey, Transaction, TransactionId, WriteSet,
     leaves::{Account, PairLeaf, TotalsLeaf},
-    transaction::VoidCode,
 };
 
 use crate::{
     block::{Applied, BlockInput, BlockOutput, results_root},
-    resolve::{Missing, Operation, ResolvedBatch, Resolver, Role},
+    engine::{self, Counter, Engine, Metrics},
+    resolve::{Missing, ResolvedBatch, Resolver, Role},
     slots::UNKNOWN,
     table::Table,
+    transfer::Transfers,
 };
 
 /// The leaves of one shard, and what blocks do to them.
@@ -24,6 +27,8 @@ pub struct Executor {
     /// One per shard; a pair that nothing passed is zero here and absent from the state.
     pairs: Vec<Book<PairLeaf>>,
     totals: Book<TotalsLeaf>,
+    /// Executes transactions where one was given; otherwise they execute one after the other.
+    engine: Option<Engine>,
 }
 
 /// A leaf of the shard's own, with its key.
@@ -92,6 +97,16 @@ impl Executor {
         self.accounts.find(key).and_then(|place| self.accounts.get(place)).map(|account| account.to_bytes())
     }
 
+    /// From now on, `engine` executes the transactions of blocks. Results do not depend on it.
+    pub fn set_engine(&mut self, engine: Engine) {
+        self.engine = Some(engine);
+    }
+
+    /// What the engine did, if there is one.
+    pub fn metrics(&self) -> Option<Metrics> {
+        self.engine.as_ref().map(Engine::metrics)
+    }
+
     /// What resolves batches for this executor, on any thread, at any time.
     pub fn resolver(&self) -> Resolver {
         Resolver::new(self.shard, self.shards, self.accounts.directory().clone())
@@ -125,16 +140,7 @@ impl Executor {
             .map(|(source, receipt)| self.apply(*source, receipt, &mut outbox[source.index()]))
             .collect::<Vec<_>>();
         self.place_missing(&mut resolved);
-        let mut outcomes = Vec::with_capacity(input.batches.iter().map(|batch| batch.len()).sum());
-        for (batch, resolved) in input.batches.iter().zip(&resolved) {
-            for (place, (signed, operation)) in batch.iter().zip(&resolved.operations).enumerate() {
-                if place % TOUCHED == 0 {
-                    self.touch(resolved.operations.iter().skip(place + TOUCHED).take(TOUCHED));
-                }
-                let outcome = self.transact(input.opened, operation, &signed.transaction, &mut outbox);
-                outcomes.push((operation.id, outcome));
-            }
-        }
+        let outcomes = self.transact(input, &resolved, &mut outbox);
         self.totals.leaf.next_source = input.next_source;
         BlockOutput {
             results: results_root(&outcomes, &applied),
@@ -163,15 +169,6 @@ impl Executor {
         }
     }
 
-    /// Brings the accounts of transactions that come soon into the cache, all at once.
-    fn touch<'a>(&self, operations: impl Iterator<Item = &'a Operation>) {
-        let places = operations.flat_map(|operation| [operation.sender, operation.recipient]);
-        let touched = places
-            .filter(|place| *place != UNKNOWN)
-            .fold(0, |touched, place| touched ^ self.accounts.touch(place));
-        std::hint::black_box(touched);
-    }
-
     fn empty(shard: ShardId, shards: Shards, parameters: &Parameters) -> Self {
         let pair = |other| Book { key: PairLeaf::key(shards, shard, other), leaf: PairLeaf::default() };
         Self {
@@ -182,6 +179,7 @@ impl Executor {
             accounts: Table::default(),
             pairs: shards.iter().map(pair).collect(),
             totals: Book { key: TotalsLeaf::key(shards, shard), leaf: TotalsLeaf::default() },
+            engine: None,
         }
     }
 
@@ -239,74 +237,64 @@ impl Executor {
         Applied { source, sequence: receipt.sequence, transaction: receipt.transaction, bounced }
     }
 
+    /// Executes the transactions, and then does in order what their outcomes say about the shard as a whole.
     fn transact(
         &mut self,
-        opened: Timestamp,
-        operation: &Operation,
-        transaction: &Transaction,
+        input: &BlockInput<'_>,
+        resolved: &[ResolvedBatch],
         outbox: &mut [Vec<Receipt>],
-    ) -> Outcome {
-        if transaction.valid_until < opened {
-            return Outcome::Void(VoidCode::Expired);
+    ) -> Vec<(TransactionId, Outcome)> {
+        let operations = || resolved.iter().flat_map(|batch| &batch.operations);
+        let transactions = || input.batches.iter().copied().flatten().zip(operations());
+        let mut program = Transfers::new(self.account_minimum, operations().count());
+        for (signed, operation) in transactions() {
+            program.push(self.shards, input.opened, signed, operation);
         }
-        if operation.sender == UNKNOWN {
-            return Outcome::Void(VoidCode::Fee);
-        }
-        let Some(mut account) = self.accounts.get(operation.sender) else {
-            return Outcome::Void(VoidCode::Fee);
+        let mut windows: Vec<Counter> = self
+            .pairs
+            .iter()
+            .map(|pair| Counter { value: pair.leaf.outstanding(), limit: self.window })
+            .collect();
+        let codes = match &mut self.engine {
+            Some(engine) => engine.run(&mut self.accounts, &Arc::new(program), &mut windows),
+            None => engine::run_alone(&program, &mut self.accounts, &mut windows),
         };
-        if !account.accepts(transaction.nonce) {
-            return Outcome::Void(VoidCode::Nonce);
-        }
-        if account.balance < transaction.fee {
-            return Outcome::Void(VoidCode::Fee);
-        }
-        account.balance.0 -= transaction.fee.0;
-        account.burn(transaction.nonce);
-        self.totals.leaf.supply.0 -= transaction.fee.0;
-        self.totals.leaf.burned.0 += transaction.fee.0;
-        let result = self.transfer(operation, transaction, &mut account, outbox);
-        result.map_or_else(Outcome::Failed, |()| Outcome::Success)
+        transactions()
+            .zip(codes)
+            .map(|((signed, operation), code)| {
+                let outcome = Transfers::outcome(code);
+                self.settle(operation.id, &signed.transaction, outcome, outbox);
+                (operation.id, outcome)
+            })
+            .collect()
     }
 
-    /// Moves the amount; the sender's account, which paid its fee already, is written whatever comes of it.
-    fn transfer(
+    /// Burns the fee of a transaction that executed, and sends what leaves the shard.
+    fn settle(
         &mut self,
-        operation: &Operation,
+        id: TransactionId,
         transaction: &Transaction,
-        account: &mut Account,
+        outcome: Outcome,
         outbox: &mut [Vec<Receipt>],
-    ) -> Result<(), FailureCode> {
+    ) {
+        let totals = &mut self.totals.leaf;
+        if matches!(outcome, Outcome::Void(_)) {
+            return;
+        }
+        totals.supply.0 -= transaction.fee.0;
+        totals.burned.0 += transaction.fee.0;
         let Action::Transfer { recipient, amount } = transaction.action;
         let destination = self.shards.of_prefix(recipient.prefix());
-        let pair = &mut self.pairs[destination.index()].leaf;
-        let local = destination == self.shard;
-        let result = if account.balance < amount {
-            Err(FailureCode::InsufficientBalance)
-        } else if local && amount < self.account_minimum && self.accounts.get(operation.recipient).is_none() {
-            Err(FailureCode::BelowAccountMinimum)
-        } else if !local && pair.outstanding() >= self.window {
-            Err(FailureCode::WindowFull)
-        } else {
-            account.balance.0 -= amount.0;
-            Ok(())
-        };
-        self.accounts.set(operation.sender, account);
-        result?;
-        if local {
-            let mut credited = self.accounts.get(operation.recipient).unwrap_or_default();
-            credited.balance.0 += amount.0;
-            self.accounts.set(operation.recipient, &credited);
-        } else {
+        if outcome == Outcome::Success && destination != self.shard {
+            let pair = &mut self.pairs[destination.index()].leaf.own;
             outbox[destination.index()].push(Receipt {
-                sequence: Sequence(pair.own.emitted()),
-                transaction: operation.id,
+                sequence: Sequence(pair.emitted()),
+                transaction: id,
                 kind: ReceiptKind::Request { sender: transaction.sender.address(), recipient, amount },
             });
-            pair.own.sent.add(amount);
-            self.totals.leaf.supply.0 -= amount.0;
+            pair.sent.add(amount);
+            totals.supply.0 -= amount.0;
         }
-        Ok(())
     }
 
     /// Adds what comes from outside the shard, opening the account where needed.
@@ -337,9 +325,6 @@ impl Executor {
         writes
     }
 }
-
-/// Transactions whose accounts are loaded at once ahead of their execution.
-const TOUCHED: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -7,12 +7,17 @@
 #![forbid(unsafe_code)]
 
 pub mod block;
+pub mod engine;
 pub mod executor;
 mod index;
 pub mod resolve;
 mod slots;
-mod table;
+pub mod table;
+mod transfer;
 
 pub use block::{Applied, BlockInput, BlockOutput};
+pub use engine::{Engine, Program, View};
 pub use executor::Executor;
 pub use resolve::{ResolvedBatch, Resolver};
+pub use slots::{EXISTS, Place, Value};
+pub use table::Table;

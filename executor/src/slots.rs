@@ -13,21 +13,28 @@ use std::sync::{
 use fresnel_types::{Amount, StateKey, leaves::Account};
 
 /// The number of a slot. That of an account stays the same for good.
-pub(crate) type Place = u32;
+pub type Place = u32;
 
 /// The place of a key that has none.
 pub(crate) const UNKNOWN: Place = Place::MAX;
 
-/// What stands in a slot: an account in three words. The lowest bit of the third, which an account's bitmap of nonces
-/// never uses, says that the account exists; an account that does not is all zero.
-pub(crate) type Value = [u64; 3];
+/// What stands in a slot: an account's balance, base nonce and bitmap of nonces, or what another program makes of three
+/// words. The lowest bit of the third, which a bitmap of nonces never uses, says that it exists; what does not is zero.
+pub type Value = [u64; 3];
 
-/// The word of an account that transactions may add to without looking: its balance.
-pub(crate) const EXISTS: u64 = 1;
+/// The bit of the third word that says that something exists.
+pub const EXISTS: u64 = 1;
 
 /// Whether there is an account.
 pub(crate) fn exists(value: &Value) -> bool {
     value[2] & EXISTS != 0
+}
+
+/// Whether two values are the same. Word by word: values come from three loads, and a comparison that the compiler makes
+/// of wider ones waits until these are through.
+#[inline]
+pub(crate) fn same(one: &Value, other: &Value) -> bool {
+    (one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) == 0
 }
 
 /// The words of an account.

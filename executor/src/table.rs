@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// All accounts of a shard.
-pub(crate) struct Table {
+pub struct Table {
     slots: Slots,
     directory: Arc<Directory>,
     /// Keys that got a place in the open block.
@@ -80,12 +80,12 @@ impl Table {
     }
 
     /// The place of `key` if it has one, be it for the open block only.
-    pub(crate) fn find(&self, key: &StateKey) -> Option<Place> {
+    pub fn find(&self, key: &StateKey) -> Option<Place> {
         self.directory.find(key).or_else(|| self.fresh.find(&self.slots, key))
     }
 
     /// The place of `key`, which gets one for the open block if it has none.
-    pub(crate) fn place(&mut self, key: &StateKey) -> Place {
+    pub fn place(&mut self, key: &StateKey) -> Place {
         self.find(key).unwrap_or_else(|| {
             let place = self.take_place(key);
             self.fresh.insert(key, place);
@@ -100,7 +100,7 @@ impl Table {
     }
 
     /// The words at `place`.
-    pub(crate) fn value(&self, place: Place) -> Value {
+    pub fn value(&self, place: Place) -> Value {
         self.slots.get(place).value()
     }
 
@@ -115,7 +115,7 @@ impl Table {
     }
 
     /// Writes the words at `place`.
-    pub(crate) fn set_value(&mut self, place: Place, value: &Value) {
+    pub fn set_value(&mut self, place: Place, value: &Value) {
         let slot = self.slots.get(place);
         slot.set_value(value);
         if (slot.head.load(Relaxed) >> 32) as u32 != self.epoch {
@@ -132,8 +132,18 @@ impl Table {
         self.directory.change(|known| known.index.insert(key, place));
     }
 
+    /// The slots, for several threads to execute on.
+    pub(crate) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// Notes places that were written through the slots, and empties the list.
+    pub(crate) fn note_changed(&mut self, places: &mut Vec<Place>) {
+        self.changed.append(places);
+    }
+
     /// Ends a block: gives those changed since the last call, ascending by key, and settles which new keys stay.
-    pub(crate) fn take_changed(&mut self) -> Vec<(StateKey, Account)> {
+    pub fn take_changed(&mut self) -> Vec<(StateKey, Account)> {
         self.settle();
         let mut changed: Vec<(u64, Place)> =
             self.changed.drain(..).map(|place| (self.slots.get(place).prefix(), place)).collect();
@@ -168,12 +178,14 @@ impl Table {
         self.fresh.clear();
     }
 
-    fn next_epoch(&mut self) {
+    /// Makes all that heads of slots say void. Gives the new epoch.
+    pub(crate) fn next_epoch(&mut self) -> u32 {
         if self.epoch == u32::MAX {
             self.slots.iter().for_each(|slot| slot.head.store(0, Relaxed));
             self.epoch = 0;
         }
         self.epoch += 1;
+        self.epoch
     }
 
     /// A slot for `key`, without account.

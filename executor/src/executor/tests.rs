@@ -1,12 +1,16 @@
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::atomic::{AtomicU64, Ordering},
+};
 
 use fresnel_types::{
-    BlockIndex, ChainId, Nonce, Pair, PublicKey, Signature, SignedTransaction, genesis::Allocation,
-    limits::NONCE_WINDOW,
+    BlockIndex, ChainId, Nonce, Pair, PublicKey, Signature, SignedTransaction, Timestamp,
+    genesis::Allocation, limits::NONCE_WINDOW, transaction::VoidCode,
 };
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::{Clock, Policy};
 
 const OWNERS: u16 = 24;
 const FUNDED: u16 = 12;
@@ -190,6 +194,12 @@ fn places_of_another_executor_are_refused() {
     executor.execute_resolved(&input, vec![other.resolver().resolve(&batch)]);
 }
 
+/// A clock by which every step takes a second.
+fn ticking() -> u64 {
+    static NOW: AtomicU64 = AtomicU64::new(0);
+    NOW.fetch_add(1_000_000_000, Ordering::Relaxed)
+}
+
 /// A ledger without shards, tables or leaves, written from the rules.
 #[derive(Default)]
 struct Ledger {
@@ -359,6 +369,36 @@ proptest! {
             };
             prop_assert_eq!(plain.execute(&input), ahead.execute_resolved(&input, vec![resolved]));
         }
+    }
+
+    /// E2: whatever engine executes, blocks end alike, receipts, windows and new accounts included.
+    #[test]
+    fn engines_change_nothing(
+        window in 1_u64..9,
+        threads in 1_usize..4,
+        mean_ns in prop::sample::select(vec![0_u64, 1_000_000]),
+        blocks in prop::collection::vec(payments(120), 1..5),
+    ) {
+        let genesis = genesis(2, window);
+        let (mut plain, _) = Executor::genesis(ShardId(0), &genesis);
+        let clock: Clock = if mean_ns == 0 { || 0 } else { ticking };
+        let mut others: Vec<_> = [Policy::Serial, Policy::Auto, Policy::Speculative]
+            .into_iter()
+            .map(|policy| {
+                let (mut executor, _) = Executor::genesis(ShardId(0), &genesis);
+                executor.set_engine(Engine::new(threads, policy, clock));
+                executor
+            })
+            .collect();
+        for batch in &blocks {
+            let expected = block(&mut plain, &[], batch);
+            for other in &mut others {
+                prop_assert_eq!(&block(other, &[], batch), &expected);
+            }
+        }
+        let count: u64 = blocks.iter().map(|batch| batch.len() as u64).sum();
+        let speculative = others[2].metrics().expect("has an engine").speculative;
+        prop_assert_eq!(speculative, count);
     }
 
     /// X1, X2, E1 and E3 over random traffic, delays, windows and duplicates; and X4: everything drains in the end.

@@ -1,0 +1,39 @@
+//! Waiting for another thread: first spinning, then giving the core away, then sleeping.
+
+use std::{hint, thread, time::Duration};
+
+/// One wait. A thread that spins while the one it waits for needs its core loses whole time slices, so spinning ends
+/// soon; and since sleeps are short, no wait depends on being woken.
+#[derive(Default)]
+pub(crate) struct Wait {
+    turns: u32,
+}
+
+impl Wait {
+    /// Waits a little, longer with every turn.
+    pub(crate) fn turn(&mut self) {
+        if self.is_short() { self.spin_or_yield() } else { thread::park_timeout(SLEEP) }
+    }
+
+    /// Waits a little, in the end until somebody unparks this thread.
+    pub(crate) fn turn_until_unparked(&mut self) {
+        if self.is_short() { self.spin_or_yield() } else { thread::park() }
+    }
+
+    fn is_short(&self) -> bool {
+        self.turns < SPINS + YIELDS
+    }
+
+    fn spin_or_yield(&mut self) {
+        if self.turns < SPINS {
+            hint::spin_loop()
+        } else {
+            thread::yield_now()
+        }
+        self.turns += 1;
+    }
+}
+
+const SPINS: u32 = 1_000;
+const YIELDS: u32 = 50;
+const SLEEP: Duration = Duration::from_micros(50);
