@@ -5,8 +5,11 @@ use std::{fmt, sync::Mutex};
 /// The filter of a process' log lines. Whoever set up the logging says how to replace it.
 pub struct LogFilter {
     current: Mutex<String>,
-    replace: Box<dyn Fn(&str) -> Result<(), String> + Send + Sync>,
+    replace: Box<Replace>,
 }
+
+/// Puts the filter that the text says in place of the one before, or says what is wrong with it.
+type Replace = dyn Fn(&str) -> Result<(), String> + Send + Sync;
 
 impl LogFilter {
     /// A filter that is `current` now; `replace` puts another in its place, or says what is wrong with it.

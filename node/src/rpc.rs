@@ -1,12 +1,13 @@
 //! The listener for JSON-RPC, over HTTP and WebSocket. It decides nothing: each call becomes a submission or a question
 //! of the one client that all callers share (`desk`), or is made again at the sibling process that hosts the machine
-//! (`siblings`). `calls` has the methods, `openrpc.json` describes them.
+//! (`siblings`). `calls` and `subscriptions` are what can be asked, `openrpc.json` describes it.
 
 mod calls;
 mod commits;
 mod desk;
 mod fault;
 mod siblings;
+mod subscriptions;
 mod typed;
 
 use std::{io, sync::Arc};
@@ -165,7 +166,7 @@ fn config() -> ServerConfig {
         .build()
 }
 
-/// Subscriptions: how they are asked for, what news are called, how they are ended.
+/// A subscription: how it is asked for, what its news are called, how it is ended.
 type Names = (&'static str, &'static str, &'static str);
 const PROGRESS: Names = ("tx_subscribe", "tx_progress", "tx_unsubscribe");
 const COMMITS: Names = ("chain_subscribeCommits", "chain_commits", "chain_unsubscribeCommits");

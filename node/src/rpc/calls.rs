@@ -4,33 +4,30 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use fresnel_types::{
-    Address, AuthorityIndex, CommitIndex, ShardId, Shards, TransactionId,
+    Address, AuthorityIndex, ShardId, Shards, TransactionId,
     frame::Role,
     rpc::{
-        AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitNews, CommitParams, CommitsParams,
-        Failure, MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofParams, ReadLevel, ShardInfo,
-        SubmitParams, Submitted, TransactionInfo, TransactionParams, WAIT_MILLIS_MAX, WaitParams,
+        AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitParams, Failure, MachineStatus,
+        NodeStatus, Nothing, ProofAnswer, ProofParams, ReadLevel, ShardInfo, SubmitParams, Submitted,
+        TransactionInfo, TransactionParams, WAIT_MILLIS_MAX, WaitParams,
     },
     status::{AccountProof, Answer, Level, Query, Unproven},
 };
-use jsonrpsee_core::{SubscriptionError, client::Subscription};
 use jsonrpsee_server::{
-    Extensions, PendingSubscriptionSink, RpcModule, SubscriptionSink,
+    Extensions, RpcModule,
     types::{ErrorObjectOwned, Params},
 };
 use serde::{Serialize, de::DeserializeOwned};
-use serde_json::{
-    Value,
-    value::{RawValue, to_raw_value},
-};
+use serde_json::value::{RawValue, to_raw_value};
 use tokio::{task::JoinSet, time::timeout};
 
 use super::{
-    COMMITS, Forwarded, PROGRESS,
-    commits::{Commits, Subscriber},
+    Forwarded,
+    commits::Commits,
     desk::{Desk, Followed},
     fault::{Fault, Outcome},
     siblings::{Raw, Sibling, Siblings},
+    subscriptions,
 };
 use crate::{
     limits::{RPC_ANSWER_TIMEOUT, RPC_FOLLOW_AGAIN, RPC_PROOF_TIMEOUT, STATUS_TIMEOUT},
@@ -61,25 +58,20 @@ pub(super) fn methods(calls: Calls) -> RpcModule<Calls> {
     register(m, "tx_submit", |calls, call, params| async move { calls.submit(call, params).await });
     register(m, "tx_get", |calls, call, params| async move { calls.transaction(call, params).await });
     register(m, "tx_wait", |calls, call, params| async move { calls.wait(call, params).await });
-    subscription(m, PROGRESS, |calls, call, params, pending| async move {
-        calls.follow(call, params, pending).await
-    });
-    subscription(m, COMMITS, |calls, call, params, pending| async move {
-        calls.follow_commits(call, params, pending).await
-    });
+    subscriptions::register(m);
     module
 }
 
 /// A call as it came.
 pub(super) struct Call {
     method: &'static str,
-    params: Raw,
+    pub(super) params: Raw,
     /// By a sibling that does not host the machine itself.
     is_forwarded: bool,
 }
 
 impl Call {
-    fn new(method: &'static str, params: &Params<'_>, extensions: &Extensions) -> Self {
+    pub(super) fn new(method: &'static str, params: &Params<'_>, extensions: &Extensions) -> Self {
         let raw = params.as_str().map(|text| RawValue::from_string(text.to_owned()));
         let params = Raw(raw.map(|raw| raw.expect("the framework took it out of JSON")));
         Self { method, params, is_forwarded: extensions.get::<Forwarded>().is_some() }
@@ -106,42 +98,7 @@ where
     registered.expect("every method is registered once");
 }
 
-/// A subscription that ends without a word when the body does, or with the fault that it gives.
-fn subscription<P, Fun, Fut>(
-    module: &mut RpcModule<Calls>,
-    (subscribe, notification, unsubscribe): (&'static str, &'static str, &'static str),
-    body: Fun,
-) where
-    P: DeserializeOwned + Send,
-    Fun: Fn(Arc<Calls>, Call, P, PendingSubscriptionSink) -> Fut + Clone + Send + Sync + 'static,
-    Fut: Future<Output = Result<(), Fault>> + Send,
-{
-    let registered = module.register_subscription(
-        subscribe,
-        notification,
-        unsubscribe,
-        move |params, pending, calls, extensions| {
-            let body = body.clone();
-            let call = Call::new(subscribe, &params, &extensions);
-            // A subscription is no open call.
-            drop(extensions);
-            async move {
-                match parse(subscribe, &params) {
-                    Ok(asked) => body(calls, call, asked, pending)
-                        .await
-                        .map_err(|fault| SubscriptionError::from_json(fault.as_notification())),
-                    Err(fault) => {
-                        pending.reject(fault).await;
-                        Ok(())
-                    }
-                }
-            }
-        },
-    );
-    registered.expect("every subscription is registered once");
-}
-
-fn parse<P: DeserializeOwned>(method: &str, params: &Params<'_>) -> Result<P, Fault> {
+pub(super) fn parse<P: DeserializeOwned>(method: &str, params: &Params<'_>) -> Result<P, Fault> {
     serde_json::from_str(params.as_str().unwrap_or("[]"))
         .map_err(|error| Fault::failed(Failure::InvalidParams, format!("{method}: {error}")))
 }
@@ -150,12 +107,12 @@ fn json(value: &impl Serialize) -> Outcome {
     serde_json::to_value(value).map_err(|error| Fault::failed(Failure::Internal, error.to_string()))
 }
 
-fn raw(value: &impl Serialize) -> Raw {
+pub(super) fn raw(value: &impl Serialize) -> Raw {
     Raw(Some(to_raw_value(value).expect("parameters have numbers and strings")))
 }
 
 /// Where a transaction's worker is.
-enum Place {
+pub(super) enum Place {
     Here(ShardId),
     There(ShardId, Arc<Sibling>),
 }
@@ -348,78 +305,8 @@ impl Calls {
         }
     }
 
-    async fn follow(
-        &self,
-        call: Call,
-        params: TransactionParams,
-        pending: PendingSubscriptionSink,
-    ) -> Result<(), Fault> {
-        let transaction = params.transaction;
-        let place = match self.locate(transaction, params.shard, &call).await {
-            Ok(place) => place,
-            Err(fault) => return reject(pending, fault).await,
-        };
-        match place {
-            Place::Here(shard) => {
-                let mut news = match self.news(shard, transaction).await {
-                    Ok(news) => news,
-                    Err(fault) => return reject(pending, fault).await,
-                };
-                let Ok(sink) = pending.accept().await else { return Ok(()) };
-                let mut level = Level::Admitted;
-                loop {
-                    let info = tokio::select! {
-                        info = self.reach(&mut news, shard, transaction, level) => info?,
-                        () = sink.closed() => return Ok(()),
-                    };
-                    tell(&sink, &info).await;
-                    match above(info.progress.level) {
-                        Some(next) => level = next,
-                        None => return Ok(()),
-                    }
-                }
-            }
-            Place::There(shard, sibling) => {
-                let (subscribe, _, unsubscribe) = PROGRESS;
-                let params = raw(&TransactionParams { transaction, shard: Some(shard) });
-                let theirs = sibling.subscribe(subscribe, params, unsubscribe, RPC_ANSWER_TIMEOUT).await;
-                let is_last = |news: &Value| news["level"] == "settled";
-                pass_on(pending, theirs, is_last).await
-            }
-        }
-    }
-
-    async fn follow_commits(
-        &self,
-        call: Call,
-        params: CommitsParams,
-        pending: PendingSubscriptionSink,
-    ) -> Result<(), Fault> {
-        let sibling = match self.elsewhere(Role::Beacon, &call) {
-            Ok(sibling) => sibling,
-            Err(fault) => return reject(pending, fault).await,
-        };
-        if let Some(sibling) = sibling {
-            let (subscribe, _, unsubscribe) = COMMITS;
-            let theirs = sibling.subscribe(subscribe, call.params, unsubscribe, RPC_ANSWER_TIMEOUT).await;
-            return pass_on(pending, theirs, |_| false).await;
-        }
-        let mut subscriber: Subscriber<'_> = match self.commits.subscribe(params.from).await {
-            Ok(subscriber) => subscriber,
-            Err(fault) => return reject(pending, fault).await,
-        };
-        let Ok(sink) = pending.accept().await else { return Ok(()) };
-        loop {
-            let (index, digest): (CommitIndex, _) = tokio::select! {
-                news = subscriber.next() => news?,
-                () = sink.closed() => return Ok(()),
-            };
-            tell(&sink, &CommitNews { index, digest }).await;
-        }
-    }
-
     /// The sibling that hosts a machine; none when this process does.
-    fn elsewhere(&self, role: Role, call: &Call) -> Result<Option<Arc<Sibling>>, Fault> {
+    pub(super) fn elsewhere(&self, role: Role, call: &Call) -> Result<Option<Arc<Sibling>>, Fault> {
         if self.desk.hosts(role) {
             return Ok(None);
         }
@@ -431,7 +318,7 @@ impl Calls {
     }
 
     /// Which worker knows a transaction: that of the shard, if the caller named one.
-    async fn locate(
+    pub(super) async fn locate(
         &self,
         transaction: TransactionId,
         shard: Option<ShardId>,
@@ -470,13 +357,13 @@ impl Calls {
         Err(fault)
     }
 
-    async fn news(&self, shard: ShardId, transaction: TransactionId) -> Result<Followed, Fault> {
+    pub(super) async fn news(&self, shard: ShardId, transaction: TransactionId) -> Result<Followed, Fault> {
         let followed = self.desk.follow(shard, transaction, RPC_ANSWER_TIMEOUT).await?;
         followed.ok_or_else(|| unknown(transaction))
     }
 
     /// The first news at `level` or above.
-    async fn reach(
+    pub(super) async fn reach(
         &self,
         news: &mut Followed,
         shard: ShardId,
@@ -497,54 +384,6 @@ impl Calls {
     fn shard_of(&self, address: &Address) -> ShardId {
         self.shards.of_prefix(address.prefix())
     }
-}
-
-/// The level after `level`.
-fn above(level: Level) -> Option<Level> {
-    match level {
-        Level::Admitted => Some(Level::Ordered),
-        Level::Ordered => Some(Level::Executed),
-        Level::Executed => Some(Level::Final),
-        Level::Final => Some(Level::Settled),
-        Level::Settled => None,
-    }
-}
-
-/// Tells a subscriber what a sibling tells, until `is_last` or either side ends it.
-async fn pass_on(
-    pending: PendingSubscriptionSink,
-    theirs: Result<Subscription<Value>, Fault>,
-    is_last: impl Fn(&Value) -> bool,
-) -> Result<(), Fault> {
-    let mut theirs = match theirs {
-        Ok(theirs) => theirs,
-        Err(fault) => return reject(pending, fault).await,
-    };
-    let Ok(sink) = pending.accept().await else { return Ok(()) };
-    loop {
-        let news = tokio::select! {
-            news = theirs.next() => news,
-            () = sink.closed() => return Ok(()),
-        };
-        let Some(Ok(news)) = news else {
-            return Err(Fault::failed(Failure::Unreachable, "the process with the machine ended it"));
-        };
-        tell(&sink, &news).await;
-        if is_last(&news) {
-            return Ok(());
-        }
-    }
-}
-
-/// Waits for room. A subscriber that is gone is seen by whoever waits for the end of the subscription.
-async fn tell(sink: &SubscriptionSink, news: &impl Serialize) {
-    let news = to_raw_value(news).expect("news have numbers, strings and JSON");
-    let _ = sink.send(news).await;
-}
-
-async fn reject(pending: PendingSubscriptionSink, fault: Fault) -> Result<(), Fault> {
-    pending.reject(fault).await;
-    Ok(())
 }
 
 fn unknown(transaction: TransactionId) -> Fault {
