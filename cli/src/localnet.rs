@@ -76,17 +76,19 @@ fn up(arguments: &Up) -> anyhow::Result<Exit> {
         Ok(found)
     })?;
 
-    let listed: Vec<(u16, Vec<String>, String)> = endpoints
+    let listed: Vec<(u16, Vec<String>, String, String)> = endpoints
         .iter()
         .map(|endpoint| {
             let roles = endpoint.roles.iter().map(|role| roles::name(*role)).collect();
-            (endpoint.authority.0, roles, endpoint.address.to_string())
+            (endpoint.authority.0, roles, endpoint.address.to_string(), endpoint.rpc.to_string())
         })
         .collect();
     if arguments.json {
         let endpoints: Vec<_> = listed
             .iter()
-            .map(|(authority, roles, address)| json!({ "authority": authority, "roles": roles, "address": address }))
+            .map(|(authority, roles, address, rpc)| {
+                json!({ "authority": authority, "roles": roles, "address": address, "rpc": rpc })
+            })
             .collect();
         let object = json!({
             "chain": chain,
@@ -100,15 +102,21 @@ fn up(arguments: &Up) -> anyhow::Result<Exit> {
         return Ok(Exit::Success);
     }
     println!("chain {chain}, ready after {:.1} s", started.elapsed().as_secs_f64());
-    for (authority, roles, address) in &listed {
-        println!("authority {authority} ({}) takes clients at {address}", roles.join(", "));
+    for (authority, roles, address, rpc) in &listed {
+        let roles = roles.join(", ");
+        println!("authority {authority} ({roles}) takes clients at {address}, JSON-RPC at {rpc}");
     }
     let folder = folder.display();
     println!("\nTry:");
     println!("  export FRESNEL_GENESIS={folder}/genesis.bin FRESNEL_TOPOLOGY={folder}/topology.toml");
     println!("  fresnel transfer --key {folder}/wallet.key --to {:0>64} --amount 5", "c0ffee");
     println!("  fresnel account {address}");
+    println!("  fresnel account {address} --proof");
     println!("  fresnel status");
+    if let Some((_, _, _, rpc)) = listed.first() {
+        let call = r#"{"jsonrpc":"2.0","id":1,"method":"chain_info"}"#;
+        println!("  curl -H 'content-type: application/json' -d '{call}' http://{rpc}");
+    }
     println!("  fresnel localnet down --dir {folder}");
     Ok(Exit::Success)
 }

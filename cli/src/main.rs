@@ -31,7 +31,7 @@ use crate::{exit::Exit, process::Hosts};
 
 /// Fresnel: a sharded execution engine with a beacon.
 #[derive(Parser)]
-#[command(name = "fresnel", version = version::LINE, after_help = exit::CODES, arg_required_else_help = true)]
+#[command(name = "fresnel", version = version::line(), after_help = exit::CODES, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -1,12 +1,13 @@
 //! `fresnel node run`, `beacon run`, `shard run`: one process of an authority until it is asked to stop; and
 //! `fresnel config`, which reads the same configuration without starting anything.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, sync::Arc};
 
 use anyhow::Context;
-use fresnel_node::{Config, Topology, keys};
+use fresnel_node::{Config, LogFilter, Topology, keys, roles};
 use fresnel_types::{Genesis, frame::Role};
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 use crate::{
     exit::{Exit, Wrong},
@@ -32,13 +33,23 @@ pub(crate) enum Command {
     Run(Source),
 }
 
+/// What the commands that only look at a configuration take.
+#[derive(clap::Args)]
+pub(crate) struct Looked {
+    #[command(flatten)]
+    source: Source,
+    /// Print one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 /// What `fresnel config` takes.
 #[derive(clap::Subcommand)]
 pub(crate) enum ConfigCommand {
     /// Read the configuration and everything that it names; says what is wrong.
-    Check(Source),
+    Check(Looked),
     /// Print the configuration that a process would run with, after environment and flags.
-    Show(Source),
+    Show(Looked),
 }
 
 /// Which machines the caller wants the process to host.
@@ -56,15 +67,22 @@ pub(crate) fn run(command: &Command, hosts: Hosts) -> anyhow::Result<Exit> {
     let Command::Run(source) = command;
     let config = load(source)?;
     hosts.check(&config.roles)?;
-    start_logging();
-    fresnel_node::run(&config, asked_to_stop())?;
+    let log_filter = Arc::new(start_logging()?);
+    fresnel_node::run(&config, Some(log_filter), asked_to_stop())?;
     Ok(Exit::Success)
 }
 
 pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<Exit> {
     match command {
-        ConfigCommand::Show(source) => print!("{}", load(source)?.to_toml()),
-        ConfigCommand::Check(source) => {
+        ConfigCommand::Show(Looked { source, json }) => {
+            let config = load(source)?;
+            if *json {
+                println!("{}", serde_json::to_string(&config).context("a configuration is JSON")?);
+            } else {
+                print!("{}", config.to_toml());
+            }
+        }
+        ConfigCommand::Check(Looked { source, json }) => {
             let config = load(source)?;
             let bytes = std::fs::read(&config.genesis)
                 .map_err(|error| Wrong(format!("cannot read {}: {error}", config.genesis.display())))?;
@@ -74,7 +92,17 @@ pub(crate) fn config(command: &ConfigCommand) -> anyhow::Result<Exit> {
             for path in config.consensus_key.iter().chain([&config.network_key]) {
                 keys::load(path)?;
             }
-            println!("{} is a configuration of chain {}", source.config.display(), genesis.chain());
+            if *json {
+                let roles: Vec<String> = config.roles.iter().map(|role| roles::name(*role)).collect();
+                let object = serde_json::json!({
+                    "chain": genesis.chain(),
+                    "authority": config.authority,
+                    "roles": roles,
+                });
+                println!("{object}");
+            } else {
+                println!("{} is a configuration of chain {}", source.config.display(), genesis.chain());
+            }
         }
     }
     Ok(Exit::Success)
@@ -104,11 +132,19 @@ impl Hosts {
     }
 }
 
-/// Lines about what happens go to stderr, chosen by `RUST_LOG`.
-fn start_logging() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+/// Lines about what happens go to stderr, chosen by `RUST_LOG` at the start and by the operator later.
+fn start_logging() -> Result<LogFilter, Wrong> {
+    let text = std::env::var(EnvFilter::DEFAULT_ENV).unwrap_or_else(|_| "info".to_owned());
+    let wrong = |error| Wrong(format!("{}={text:?} is no log filter: {error}", EnvFilter::DEFAULT_ENV));
+    let filter = EnvFilter::try_new(&text).map_err(wrong)?;
+    let logging = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let logging = logging.with_filter_reloading();
+    let handle = logging.reload_handle();
+    logging.init();
+    Ok(LogFilter::new(text, move |text| {
+        let filter = EnvFilter::try_new(text).map_err(|error| error.to_string())?;
+        handle.reload(filter).map_err(|error| error.to_string())
+    }))
 }
 
 async fn asked_to_stop() {

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use fresnel_client::{Client, Wallet};
 use fresnel_node::keys;
 use fresnel_types::{
-    Address, Amount, AuthorityIndex, Nonce, Outcome, SignedTransaction, Timestamp, TransactionId,
+    Address, Amount, AuthorityIndex, Nonce, Outcome, SignedTransaction, Timestamp, TransactionId, encode,
     frame::Role,
     status::{Level, Progress},
 };
@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     /// Which authority to submit to.
     #[arg(long, default_value_t = 0)]
     authority: u16,
+    /// Sign it and print its bytes as hex, for `tx_submit`, instead of submitting it.
+    #[arg(long)]
+    sign_only: bool,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -69,6 +72,16 @@ enum Wait {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let network = arguments.files.load()?;
     let wallet = Wallet::new(network.genesis.chain(), keys::load(&arguments.key)?);
+    if arguments.sign_only {
+        let (_, signed) = network::block_on(sign(arguments, &network, &wallet))?;
+        let (id, bytes) = (signed.transaction.id(), hex::encode(encode(&signed)));
+        if arguments.json {
+            println!("{}", serde_json::json!({ "transaction": id, "bytes": bytes }));
+        } else {
+            println!("{bytes}");
+        }
+        return Ok(Exit::Success);
+    }
     let (id, progress) = network::block_on(submit_and_follow(arguments, &network, &wallet))?;
     if arguments.json {
         println!("{}", serde_json::json!({ "transaction": id, "progress": progress }));
@@ -80,11 +93,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     Ok(if failed { Exit::Failure } else { Exit::Success })
 }
 
-async fn submit_and_follow(
+/// A signed transfer, with a connection to a worker that takes it.
+async fn sign(
     arguments: &Arguments,
     network: &Network,
     wallet: &Wallet,
-) -> anyhow::Result<(TransactionId, Progress)> {
+) -> anyhow::Result<(Client, SignedTransaction)> {
     let shard = wallet.shard(network.genesis.shards);
     let mut client = network.connect(AuthorityIndex(arguments.authority), Role::Worker(shard)).await?;
     let nonce = match arguments.nonce {
@@ -95,7 +109,15 @@ async fn submit_and_follow(
     };
     let valid_until = now().plus(u64::try_from(arguments.timeout.as_micros()).unwrap_or(u64::MAX));
     let (amount, fee) = (Amount(arguments.amount), Amount(arguments.fee));
-    let signed = wallet.transfer(nonce, arguments.to, amount, fee, valid_until);
+    Ok((client, wallet.transfer(nonce, arguments.to, amount, fee, valid_until)))
+}
+
+async fn submit_and_follow(
+    arguments: &Arguments,
+    network: &Network,
+    wallet: &Wallet,
+) -> anyhow::Result<(TransactionId, Progress)> {
+    let (mut client, signed) = sign(arguments, network, wallet).await?;
     let id = signed.transaction.id();
     admit(&mut client, network, signed).await?;
     let admitted = Progress {

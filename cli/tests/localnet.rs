@@ -1,6 +1,8 @@
 //! A cluster of real processes, used as a person would: up, pay within and across shards, look, down.
 
 use std::{
+    io::{Read, Write},
+    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -33,6 +35,12 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     assert_eq!(account["balance"], (1_000_000_000 - 2 * (5 + 2)).to_string());
     assert_eq!(account["nonce"], 2);
 
+    let proof = ["account", wallet, "--authority", "1", "--proof", "--json"];
+    let proven = json(&localnet.fresnel(&proof));
+    assert_eq!((&proven["balance"], &proven["nonce"]), (&account["balance"], &account["nonce"]), "{proven}");
+    assert!(proven["confirmed_by"].as_array().expect("a list").len() >= 2, "more than f: {proven}");
+    localnet.rpc(&up);
+
     let too_much = localnet.transfer("2", "2", &"11".repeat(32), "1000000000");
     assert_eq!(too_much.status.code(), Some(1), "{too_much:?}");
     assert_eq!(json_of(&too_much)["progress"]["outcome"]["failed"], "insufficient_balance");
@@ -57,13 +65,36 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     let workers = replayed.as_array().expect("a list");
     assert_eq!(workers.len(), 2, "{replayed}");
     let sum = |field: &str| workers.iter().filter_map(|worker| worker[field].as_u64()).sum::<u64>();
-    // The wallet's three; the shard that was paid executed its receipt without one.
-    assert_eq!(sum("transactions"), 3, "{replayed}");
+    // The wallet's four; the shard that was paid executed its receipt without one.
+    assert_eq!(sum("transactions"), 4, "{replayed}");
     assert!(sum("records") >= 4 && sum("compared") >= 1, "{replayed}");
     assert!(workers.iter().all(|worker| worker["difference"].is_null()), "{replayed}");
 }
 
 impl Localnet {
+    /// A payment of the wallet by way of JSON-RPC, with nothing but HTTP and a signed transfer.
+    fn rpc(&self, up: &Value) {
+        let address = up["endpoints"][2]["rpc"].as_str().expect("an address");
+        let key = self.folder.join("wallet.key");
+        let to = "22".repeat(32);
+        let sign =
+            ["transfer", "--key", key.to_str().expect("UTF-8"), "--to", &to, "--amount", "3", "--sign-only"];
+        let signed = json(&self.fresnel(&[&sign[..], &["--nonce", "40", "--json"]].concat()));
+        let call = |method: &str, params: Value| {
+            let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+            let answer = post(address, &call.to_string());
+            assert!(answer["error"].is_null(), "{method}: {answer}");
+            answer["result"].clone()
+        };
+        assert_eq!(call("chain_info", Value::Null)["chain"], up["chain"]);
+        let submitted = call("tx_submit", serde_json::json!({ "transaction": signed["bytes"] }));
+        assert_eq!(submitted["transaction"], signed["transaction"]);
+        let wait = serde_json::json!({ "transaction": signed["transaction"], "level": "settled" });
+        assert_eq!(call("tx_wait", wait)["outcome"], "success");
+        let account = call("account_get", serde_json::json!({ "address": to, "level": "final" }));
+        assert_eq!(account["account"]["balance"], "3", "{account}");
+    }
+
     fn up() -> (Self, Value) {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let localnet = Self { folder: parent.path().join("net"), _parent: parent };
@@ -102,6 +133,22 @@ impl Drop for Localnet {
         // Where the test came to its end, nothing runs any more and this finds nothing.
         self.fresnel(&["localnet", "down", "--dir", self.dir()]);
     }
+}
+
+/// The answer to a POST of JSON.
+fn post(address: &str, body: &str) -> Value {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let length = body.len();
+    write!(
+        stream,
+        "POST / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n\
+         Content-Length: {length}\r\n\r\n{body}"
+    )
+    .expect("loopback");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("an answer");
+    let (_, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+    serde_json::from_str(body).expect("JSON")
 }
 
 /// Waits a little; false, so that it stands behind a condition not yet met.

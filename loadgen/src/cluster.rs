@@ -95,6 +95,8 @@ pub struct Endpoint {
     pub roles: Vec<Role>,
     /// Its client listener.
     pub address: SocketAddr,
+    /// Its RPC listener.
+    pub rpc: SocketAddr,
 }
 
 impl Cluster {

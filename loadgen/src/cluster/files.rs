@@ -43,6 +43,7 @@ struct TopologyProcess {
     network_key: PublicKey,
     peer_address: String,
     client_address: String,
+    rpc_address: String,
 }
 
 #[derive(Serialize)]
@@ -59,6 +60,7 @@ struct Config<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     consensus_key: Option<&'a str>,
     network_key: &'a str,
+    rpc_address: String,
     authority: u16,
     roles: Vec<String>,
 }
@@ -73,7 +75,7 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
     ensure!(!genesis_path.exists(), "{} holds a cluster already", folder.display());
 
     let groups = groups(options);
-    let ports = free_ports(2 * groups.len() * usize::from(options.authorities))?;
+    let ports = free_ports(3 * groups.len() * usize::from(options.authorities))?;
     let mut addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut next_address = || addresses.next().context("one port was taken for each listener");
 
@@ -88,13 +90,14 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
                 _ => name.clone(),
             };
             let network = generate()?;
-            let (peer, client) = (next_address()?, next_address()?);
+            let (peer, client, rpc) = (next_address()?, next_address()?, next_address()?);
             topology.push(TopologyProcess {
                 authority: index,
                 roles: roles.iter().copied().map(role_name).collect(),
                 network_key: PublicKey::of(&network),
                 peer_address: peer.to_string(),
                 client_address: client.to_string(),
+                rpc_address: rpc.to_string(),
             });
             network_keys.push(PublicKey::of(&network));
             planned.push(Planned {
@@ -104,11 +107,13 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
                     authority: AuthorityIndex(index),
                     roles: roles.clone(),
                     address: client,
+                    rpc,
                 },
             });
             files.push((
                 index,
                 roles.clone(),
+                rpc,
                 network,
                 roles.contains(&Role::Beacon).then(|| consensus.clone()),
             ));
@@ -130,7 +135,7 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
         accounts: options.accounts.clone(),
     };
     genesis.check().context("the cluster's genesis is none")?;
-    for (planned, (index, roles, network, consensus)) in planned.iter().zip(files) {
+    for (planned, (index, roles, rpc, network, consensus)) in planned.iter().zip(files) {
         fs::create_dir_all(&planned.folder)?;
         write_key(&planned.folder.join("network.key"), &network)?;
         if let Some(consensus) = &consensus {
@@ -142,6 +147,7 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
             data: DATA,
             consensus_key: consensus.is_some().then_some("consensus.key"),
             network_key: "network.key",
+            rpc_address: rpc.to_string(),
             authority: index,
             roles: roles.into_iter().map(role_name).collect(),
         };
@@ -256,10 +262,11 @@ mod tests {
                     Some(planned.endpoint.authority),
                     "its key is its authority's"
                 );
-                ports.extend([text("peer_address"), text("client_address")]);
+                ports.extend([text("peer_address"), text("client_address"), text("rpc_address")]);
                 let config: toml::Table =
                     fs::read_to_string(planned.folder.join(CONFIG)).expect("written").parse().expect("TOML");
                 assert_eq!(config["roles"], process["roles"]);
+                assert_eq!(config["rpc_address"], process["rpc_address"]);
                 let hosts_beacon = planned.endpoint.roles.contains(&Role::Beacon);
                 assert_eq!(config.contains_key("consensus_key"), hosts_beacon);
                 let key = fs::metadata(planned.folder.join("network.key")).expect("written");
@@ -267,7 +274,7 @@ mod tests {
             }
             ports.sort();
             ports.dedup();
-            assert_eq!(ports.len(), 2 * processes);
+            assert_eq!(ports.len(), 3 * processes);
             let error = write(&options(folder.path(), layout)).expect_err("the folder is taken");
             assert!(error.to_string().contains("already"), "{error}");
         }
