@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fresnel_types::{BatchId, BatchRef, Round, ShardId, Shards, SignedVertex};
+use fresnel_types::{BatchRef, Round, ShardId, Shards, SignedVertex};
 
 use crate::limits::BATCH_IDS_STORED;
 
@@ -19,8 +19,8 @@ pub(crate) struct Availability {
 #[derive(Debug, Default)]
 struct Stored {
     /// Each with the floor up to which the worker keeps it at least.
-    until: BTreeMap<BatchId, Round>,
-    by_round: BTreeSet<(Round, BatchId)>,
+    until: BTreeMap<BatchRef, Round>,
+    by_round: BTreeSet<(Round, BatchRef)>,
 }
 
 impl Availability {
@@ -30,13 +30,18 @@ impl Availability {
 
     /// The own worker of `shard` holds these, at least until the floor passes `until`. They are believed until the next
     /// [`Availability::prune`] in any case, so that a worker far behind in the order can still answer.
-    pub(crate) fn stored(&mut self, shard: ShardId, ids: impl IntoIterator<Item = BatchId>, until: Round) {
+    pub(crate) fn stored(
+        &mut self,
+        shard: ShardId,
+        batches: impl IntoIterator<Item = BatchRef>,
+        until: Round,
+    ) {
         let Some(stored) = self.shards.get_mut(shard.index()) else { return };
-        for id in ids {
-            if let Some(earlier) = stored.until.insert(id, until) {
-                stored.by_round.remove(&(earlier, id));
+        for batch in batches {
+            if let Some(earlier) = stored.until.insert(batch, until) {
+                stored.by_round.remove(&(earlier, batch));
             }
-            stored.by_round.insert((until, id));
+            stored.by_round.insert((until, batch));
             if stored.until.len() > BATCH_IDS_STORED
                 && let Some((_, oldest)) = stored.by_round.pop_first()
             {
@@ -48,18 +53,19 @@ impl Availability {
     /// Forgets what the workers may have dropped at this floor.
     pub(crate) fn prune(&mut self, floor: Round) {
         for stored in &mut self.shards {
-            while let Some((until, id)) = stored.by_round.first().copied()
+            while let Some((until, batch)) = stored.by_round.first().copied()
                 && until < floor
             {
                 stored.by_round.pop_first();
-                stored.until.remove(&id);
+                stored.until.remove(&batch);
             }
         }
     }
 
-    /// Whether the own worker of `shard` holds it.
-    pub(crate) fn is_stored(&self, shard: ShardId, id: &BatchId) -> bool {
-        self.shards.get(shard.index()).is_some_and(|stored| stored.until.contains_key(id))
+    /// Whether the own worker of `shard` holds it, and it is what this name says: limits go by the count and the length
+    /// in headers, so a false one must not pass.
+    pub(crate) fn is_stored(&self, shard: ShardId, batch: &BatchRef) -> bool {
+        self.shards.get(shard.index()).is_some_and(|stored| stored.until.contains_key(batch))
     }
 
     /// What the vertex names and no own worker holds yet, by shard.
@@ -67,7 +73,7 @@ impl Availability {
         let headers = vertex.vertex.headers.iter();
         headers
             .map(|header| {
-                let missing = header.batches.iter().filter(|batch| !self.is_stored(header.shard, &batch.id));
+                let missing = header.batches.iter().filter(|batch| !self.is_stored(header.shard, batch));
                 (header.shard, missing.copied().collect::<Vec<_>>())
             })
             .filter(|(_, missing)| !missing.is_empty())
@@ -77,21 +83,25 @@ impl Availability {
 
 #[cfg(test)]
 mod tests {
+    use fresnel_types::BatchId;
+
     use super::*;
 
     #[test]
     fn what_a_worker_may_have_dropped_is_not_believed_and_the_number_is_bounded() {
-        let id = |n: usize| BatchId::of(&n.to_le_bytes());
+        let batch = |n: usize| BatchRef { id: BatchId::of(&n.to_le_bytes()), count: 1, bytes: 100 };
         let mut availability = Availability::new(Shards::new(1).expect("one"));
         let shard = ShardId(0);
-        availability.stored(shard, [id(1), id(2)], Round(5));
-        availability.stored(shard, [id(2)], Round(9));
+        availability.stored(shard, [batch(1), batch(2)], Round(5));
+        availability.stored(shard, [batch(2)], Round(9));
         availability.prune(Round(5));
-        assert!(availability.is_stored(shard, &id(1)));
+        assert!(availability.is_stored(shard, &batch(1)));
+        let false_name = BatchRef { count: 2, ..batch(1) };
+        assert!(!availability.is_stored(shard, &false_name));
         availability.prune(Round(6));
-        assert!(!availability.is_stored(shard, &id(1)));
-        assert!(availability.is_stored(shard, &id(2)), "it was said again later");
-        availability.stored(shard, (0..2 * BATCH_IDS_STORED).map(id), Round(20));
+        assert!(!availability.is_stored(shard, &batch(1)));
+        assert!(availability.is_stored(shard, &batch(2)), "it was said again later");
+        availability.stored(shard, (0..2 * BATCH_IDS_STORED).map(batch), Round(20));
         assert_eq!(availability.shards[0].until.len(), BATCH_IDS_STORED);
         assert_eq!(availability.shards[0].by_round.len(), BATCH_IDS_STORED);
     }

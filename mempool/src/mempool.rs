@@ -2,8 +2,8 @@
 
 use fresnel_types::{
     Address, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, Effect, LogEntry, Message, Order,
-    OrderEvent, Party, RejectionCode, Round, SignedTransaction, Timestamp, Verified, codec, leaves::Account,
-    limits::BATCH_BYTES_MAX,
+    OrderEvent, Party, RejectionCode, Round, ShardId, SignedTransaction, Timestamp, Verified, codec,
+    leaves::Account, limits::BATCH_BYTES_MAX,
 };
 
 use crate::{
@@ -124,7 +124,7 @@ impl Mempool {
     pub fn recover_covered(&mut self, bytes: Vec<u8>) {
         let id = BatchId::of(&bytes);
         if !self.store.contains(&id)
-            && let Some(author) = batch_author(&bytes, self.config.shard.0)
+            && let Some((author, _)) = head(&bytes, self.config.shard)
         {
             self.store.insert_executed(id, author, bytes);
         }
@@ -199,7 +199,7 @@ impl Mempool {
         let (bytes, name) = Batch { author: authority, shard, transactions }.seal();
         self.counters.sealed += 1;
         effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
-        effects.push(send(Party::Beacon(authority), Message::Stored(vec![name.id])));
+        effects.push(send(Party::Beacon(authority), Message::Stored(vec![name])));
         if !self.peers.is_empty() {
             effects.push(Effect::Send { to: self.peers.clone(), message: Message::Batch(bytes.clone()) });
         }
@@ -264,8 +264,9 @@ impl Mempool {
         effects: &mut Vec<Effect>,
     ) {
         let id = BatchId::of(&bytes);
-        let Some(author) = batch_author(&bytes, self.config.shard.0)
-            .filter(|author| self.config.rules.committee.authority(*author).is_some())
+        let Some((author, name)) = head(&bytes, self.config.shard)
+            .filter(|(author, _)| self.config.rules.committee.authority(*author).is_some())
+            .map(|(author, count)| (author, BatchRef { id, count, bytes: bytes.len() as u32 }))
         else {
             self.counters.refused += 1;
             return;
@@ -286,7 +287,7 @@ impl Mempool {
             };
             self.counters.stored += 1;
             effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
-            effects.push(send(Party::Beacon(own), Message::Stored(vec![id])));
+            effects.push(send(Party::Beacon(own), Message::Stored(vec![name])));
             self.store.insert(id, author, bytes, state);
             self.ask(now, effects);
         }
@@ -318,8 +319,14 @@ impl Mempool {
     }
 
     fn tell_stored(&self, ids: &[BatchId], effects: &mut Vec<Effect>) {
+        let name = |id: &BatchId| {
+            let bytes = self.store.get(id)?;
+            let (_, count) = head(bytes, self.config.shard)?;
+            Some(BatchRef { id: *id, count, bytes: bytes.len() as u32 })
+        };
         for ids in ids.chunks(IDS_MAX) {
-            effects.push(send(Party::Beacon(self.config.authority), Message::Stored(ids.to_vec())));
+            let names = ids.iter().filter_map(name).collect();
+            effects.push(send(Party::Beacon(self.config.authority), Message::Stored(names)));
         }
     }
 
@@ -466,12 +473,16 @@ fn member(signed: &SignedTransaction) -> Member {
     }
 }
 
-/// The author of a batch of the shard. Its head alone is read: the rest was checked with the signatures.
-fn batch_author(bytes: &[u8], shard: u16) -> Option<AuthorityIndex> {
-    let head: (AuthorityIndex, u16) = codec::decode(bytes.get(..4)?).ok()?;
-    (head.1 == shard).then_some(head.0)
+/// The author of a batch of the shard and how many transactions it has. Its first bytes alone are read: the rest was
+/// checked with the signatures.
+fn head(bytes: &[u8], shard: ShardId) -> Option<(AuthorityIndex, u32)> {
+    let head: (AuthorityIndex, ShardId, u64) = codec::decode(bytes.get(..HEAD_BYTES)?).ok()?;
+    (head.1 == shard).then_some((head.0, u32::try_from(head.2).ok()?))
 }
 
 fn send(to: Party, message: Message) -> Effect {
     Effect::Send { to: vec![to], message }
 }
+
+/// Author, shard and number of transactions, as they open the bytes of a batch.
+const HEAD_BYTES: usize = 12;

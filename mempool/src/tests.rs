@@ -140,7 +140,7 @@ fn alone_a_batch_is_durable_and_offered_at_once() {
     assert_eq!(offers.len(), 1);
     assert_eq!(persisted(&effects), vec![offers[0].id]);
     assert!(matches!(effects[0], Effect::Persist(_)), "durable before told");
-    assert_eq!(sent(&mut effects), vec![(vec![beacon(0)], Message::Stored(vec![offers[0].id]))]);
+    assert_eq!(sent(&mut effects), vec![(vec![beacon(0)], Message::Stored(vec![offers[0]]))]);
     assert_eq!(mempool.deadline(), None);
 }
 
@@ -309,7 +309,7 @@ fn a_peers_batch_is_stored_once_and_acknowledged_every_time() {
     assert_eq!(
         sent(&mut effects),
         vec![
-            (vec![beacon(0)], Message::Stored(vec![name.id])),
+            (vec![beacon(0)], Message::Stored(vec![name])),
             (vec![worker(2)], Message::BatchStored(vec![name.id])),
         ]
     );
@@ -324,7 +324,7 @@ fn a_peers_batch_is_stored_once_and_acknowledged_every_time() {
     assert_eq!(answers.len(), 16, "an answer is bounded");
     assert!(answers.iter().all(|answer| *answer == (vec![worker(1)], Message::Batch(bytes.clone()))));
     mempool.connected(NOW, beacon(0), &mut effects);
-    assert_eq!(sent(&mut effects), vec![(vec![beacon(0)], Message::Stored(vec![name.id]))]);
+    assert_eq!(sent(&mut effects), vec![(vec![beacon(0)], Message::Stored(vec![name]))]);
 }
 
 #[test]
@@ -347,7 +347,7 @@ fn a_flood_is_bounded_and_what_is_named_gets_through() {
     assert_eq!(
         sent(&mut effects),
         vec![
-            (vec![beacon(0)], Message::Stored(vec![name.id])),
+            (vec![beacon(0)], Message::Stored(vec![name])),
             (vec![worker(2)], Message::BatchRequest(vec![named.id])),
         ]
     );
@@ -457,11 +457,11 @@ fn after_a_restart_own_unordered_batches_go_out_again() {
     }
     assert_eq!(mempool.take_offers(), vec![waiting_name]);
     mempool.connected(now, beacon(0), &mut effects);
-    let Some((_, Message::Stored(mut ids))) = sent(&mut effects).pop() else { panic!("one message") };
-    ids.sort();
-    let mut unordered = vec![waiting_name.id, foreign_name.id];
+    let Some((_, Message::Stored(mut stored))) = sent(&mut effects).pop() else { panic!("one message") };
+    stored.sort();
+    let mut unordered = vec![waiting_name, foreign_name];
     unordered.sort();
-    assert_eq!(ids, unordered);
+    assert_eq!(stored, unordered);
     let duplicate = submit(&mut mempool, &[transfer(2, 1)], 1_000, &mut effects);
     assert_eq!(duplicate.results, vec![Some(RejectionCode::Duplicate)]);
 }

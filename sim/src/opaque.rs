@@ -124,14 +124,15 @@ impl OpaqueWorker {
     }
 
     fn batch(&mut self, from: Party, bytes: Vec<u8>, effects: &mut Vec<Effect>) {
-        let id = BatchId::of(&bytes);
         let batch: Batch = fresnel_types::decode(&bytes).expect("it was verified");
+        let (bytes, name) = batch.seal();
+        let id = name.id;
         if let Entry::Vacant(entry) = self.stored.entry(id) {
             entry.insert(bytes.clone());
             effects.push(Effect::Persist(LogEntry::Batch(bytes)));
         }
         self.wanted.remove(&id);
-        self.tell_beacon(Message::Stored(vec![id]), effects);
+        self.tell_beacon(Message::Stored(vec![name]), effects);
         let author = Party::Worker(batch.author, self.config.shard);
         if from == author {
             effects.push(Effect::Send { to: vec![author], message: Message::BatchStored(vec![id]) });
@@ -228,14 +229,12 @@ impl Machine for OpaqueWorker {
                     }
                 }
                 Message::Require { author, batches } => {
-                    let (held, absent): (Vec<_>, Vec<_>) = batches
-                        .into_iter()
-                        .map(|batch| batch.id)
-                        .partition(|id| self.stored.contains_key(id));
+                    let (held, absent): (Vec<_>, Vec<_>) =
+                        batches.into_iter().partition(|batch| self.stored.contains_key(&batch.id));
                     if !held.is_empty() {
                         self.tell_beacon(Message::Stored(held), effects);
                     }
-                    self.wanted.extend(absent.into_iter().map(|id| (id, author)));
+                    self.wanted.extend(absent.into_iter().map(|batch| (batch.id, author)));
                 }
                 Message::Order(order) => self.order(order, effects),
                 _ => {}

@@ -17,9 +17,9 @@ pub struct Checkpoint {
     pub entry: EntryNumber,
     /// The changes of all leaves since the checkpoint before; for the first one, since there was nothing.
     pub leaves: WriteSet,
-    /// One item per own record: the record and its outbox.
+    /// One item per own record: the record.
     pub records: Extension,
-    /// One item per own record: the outcomes of its block.
+    /// One item per own record: the outcomes of its block and what it emitted.
     pub outcomes: Extension,
     /// What the worker had in hand, one item each; replaces what was in hand before.
     pub in_hand: Vec<Vec<u8>>,
@@ -45,9 +45,9 @@ pub struct Restored {
     pub entry: EntryNumber,
     /// All leaves, ascending by key.
     pub leaves: Vec<(StateKey, Vec<u8>)>,
-    /// Consecutive records with their outboxes, the last one that of `block`.
+    /// Consecutive records, the last one that of `block`.
     pub records: Vec<Vec<u8>>,
-    /// Consecutive outcomes, the last ones those of `block`.
+    /// Consecutive outcomes and outboxes, the last ones those of `block`.
     pub outcomes: Vec<Vec<u8>>,
     /// As in [`Checkpoint::in_hand`].
     pub in_hand: Vec<Vec<u8>>,

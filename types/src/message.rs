@@ -32,8 +32,9 @@ pub enum Message {
 
     /// Worker to its own beacon: name these in the next vertex.
     Offer(Offer),
-    /// Worker to its own beacon: these batches are durable here.
-    Stored(Vec<BatchId>),
+    /// Worker to its own beacon: these batches are durable here. Named by what they are, so that a header which names one
+    /// with another count or length finds no vote.
+    Stored(Vec<BatchRef>),
     /// Worker to its own beacon: send the order from this commit on.
     OrderRequest(CommitIndex),
     /// Worker to its own beacon: the order up to this commit is durable here.

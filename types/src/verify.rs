@@ -222,9 +222,8 @@ impl Rules {
             }
             Message::VertexRequest(references) => bounded(references.len()),
             Message::Status(status) => bounded(status.held.len()),
-            Message::Stored(batches) | Message::BatchStored(batches) | Message::BatchRequest(batches) => {
-                bounded(batches.len())
-            }
+            Message::Stored(batches) => bounded(batches.len()),
+            Message::BatchStored(batches) | Message::BatchRequest(batches) => bounded(batches.len()),
             Message::Batch(bytes) => self.batch(bytes, owner, signatures),
             Message::Bundle(bundle) => {
                 if !self.shards.contains(bundle.record.shard) || !self.shards.contains(bundle.destination) {

@@ -205,7 +205,7 @@ fn messages() -> Vec<Message> {
             held: vec![BlockIndex(1)],
             pending: true,
         }),
-        Message::Stored(vec![BatchId([1; 32])]),
+        Message::Stored(vec![BatchRef { id: BatchId([1; 32]), count: 2, bytes: 3 }]),
         Message::OrderRequest(CommitIndex(1)),
         Message::OrderStored(CommitIndex(1)),
         Message::Proposing(Round(1)),

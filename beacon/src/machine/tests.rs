@@ -110,7 +110,7 @@ fn a_batch_that_is_not_stored_holds_the_vote_until_it_is() {
     }
     assert!(cluster.nodes[1].workers[0].required > 2, "the own worker is asked again");
     cluster.nodes[1].workers[0].lacks.clear();
-    cluster.say(1, ShardId(0), Message::Stored(vec![batch(1).id]));
+    cluster.say(1, ShardId(0), Message::Stored(vec![batch(1)]));
     cluster.run(300_000);
     cluster.check_agreement();
     for index in 0..4 {
@@ -122,7 +122,7 @@ fn a_batch_that_is_not_stored_holds_the_vote_until_it_is() {
 fn a_batch_stored_long_ago_is_asked_for_again_before_a_vote() {
     let mut cluster = Cluster::started(4, 4);
     for index in 1..4 {
-        cluster.say(index, ShardId(0), Message::Stored(vec![batch(1).id]));
+        cluster.say(index, ShardId(0), Message::Stored(vec![batch(1)]));
     }
     for n in 2..20 {
         cluster.offer(n as usize % 4, ShardId(0), vec![batch(n)]);

@@ -95,7 +95,7 @@ impl Beacon {
             Blocker::Time | Blocker::Link(_) => {}
             Blocker::Payload { missing, again, wait } => {
                 for (shard, batches) in missing.iter_mut() {
-                    batches.retain(|batch| !self.availability.is_stored(*shard, &batch.id));
+                    batches.retain(|batch| !self.availability.is_stored(*shard, batch));
                 }
                 missing.retain(|(_, batches)| !batches.is_empty());
                 if missing.is_empty() {

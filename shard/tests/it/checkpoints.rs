@@ -279,10 +279,10 @@ impl Scene {
         self.sent.clear();
         self.input(Input::Connected(BEACON));
         let stored = self.sent.iter().filter_map(|(_, message)| match message {
-            Message::Stored(ids) => Some(ids.clone()),
+            Message::Stored(batches) => Some(batches.clone()),
             _ => None,
         });
-        stored.flatten().collect()
+        stored.flatten().map(|batch| batch.id).collect()
     }
 
     /// Whether a peer that asks for a batch gets it.

@@ -313,8 +313,8 @@ impl Cluster {
         let answer = match message {
             Message::Require { batches, .. } => {
                 worker.required += 1;
-                let ids = batches.iter().map(|batch| batch.id).filter(|id| !worker.lacks.contains(id));
-                Message::Stored(ids.collect())
+                let here = batches.into_iter().filter(|batch| !worker.lacks.contains(&batch.id));
+                Message::Stored(here.collect())
             }
             Message::Order(_) if worker.is_stuck => return,
             Message::Order(order) => {
