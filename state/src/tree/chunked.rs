@@ -48,4 +48,5 @@ impl<T> IndexMut<u32> for Chunked<T> {
     }
 }
 
-const CHUNK: usize = 1 << 15;
+/// Elements of a chunk. The first one is copied as it grows: 8 MiB of pairs at most, which takes a few milliseconds.
+const CHUNK: usize = 1 << 17;

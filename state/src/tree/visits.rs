@@ -98,19 +98,23 @@ impl Visits {
             self.narrow(nodes, place, changes);
         }
         let Visit { first, count, .. } = self.visits[place];
-        let lefts = match &changes[self.visits[place].range()] {
-            [] => 0,
-            [(key, _)] => u16::from(!bit(key, depth)),
-            here => here.partition_point(|(key, _)| !bit(key, depth)) as u16,
-        };
         let children = nodes.branch(number).children;
-        if children.iter().any(|child| child.is_stale()) {
+        let stale = children[0].is_stale() | children[1].is_stale();
+        let below = depth as u16 + 1;
+        if let ([(key, _)], false) = (&changes[self.visits[place].range()], stale) {
+            // Most visits are of this kind. Which side it is nobody can foretell, so there is no branch on it.
+            let right = bit(key, depth);
+            self.enter(nodes, children[usize::from(right)], Slot::of(number, right), (first, 1), below);
+            return;
+        }
+        if stale {
             nodes.branch_mut(number).children = children.map(Child::fresh);
         }
+        let lefts = changes[self.visits[place].range()].partition_point(|(key, _)| !bit(key, depth)) as u16;
         let parts = [(first, lefts), (first + lefts, count - lefts)];
         for ((child, part), right) in children.into_iter().zip(parts).zip([false, true]) {
             if part.1 > 0 || child.is_stale() {
-                self.enter(nodes, child, Slot::of(number, right), part, depth as u16 + 1);
+                self.enter(nodes, child, Slot::of(number, right), part, below);
             }
         }
     }
