@@ -97,7 +97,7 @@ pub(crate) const RPC_CONNECTIONS_MAX: usize = 256;
 pub(crate) const RPC_PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bytes of one request or batch: a transaction is 400 bytes of hex.
-pub(crate) const RPC_REQUEST_BYTES_MAX: u32 = 64 << 10;
+pub(crate) const RPC_REQUEST_BYTES_MAX: u32 = 32 << 10;
 
 /// Bytes of one answer: a proof in a chain of 256 shards is 100 kB of hex.
 pub(crate) const RPC_ANSWER_BYTES_MAX: u32 = 1 << 20;

@@ -55,7 +55,7 @@ impl Listener for Bounded {
         let _ = stream.set_nodelay(true);
         let flow = Arc::new(Flow { open_max: self.open_max, ..Flow::default() });
         let (patience, silence) = (self.patience, Box::pin(sleep(self.patience)));
-        (Connection { stream, silence, patience, flow, _place: place }, address)
+        (Connection { stream, silence, patience, flow, is_ahead: false, _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -71,6 +71,8 @@ pub(crate) struct Connection {
     silence: Pin<Box<Sleep>>,
     patience: Duration,
     flow: Arc<Flow>,
+    /// Something was read, and nobody else had a turn since.
+    is_ahead: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -143,11 +145,17 @@ impl AsyncRead for Connection {
             let waker = context.waker().clone();
             self.flow.reader.lock().expect("nobody panics with the lock held").replace(waker);
         }
+        // One read a turn: those who answer what was read come first, so that it does not pile up before them.
+        if std::mem::take(&mut self.is_ahead) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         // Looked at again: whoever made room before the waker stood there woke nobody.
         if !self.flow.is_full()
             && let Poll::Ready(result) = Pin::new(&mut self.stream).poll_read(context, buffer)
         {
             self.stir();
+            self.is_ahead = true;
             return Poll::Ready(result);
         }
         ready!(self.silence.as_mut().poll(context));
@@ -236,6 +244,26 @@ mod tests {
             assert!(!reads(&mut ours).await, "three of two");
             let (read, ()) = tokio::join!(timeout(SOON, ours.read_u8()), async { drop(calls.1) });
             assert_eq!(read.expect("who reads is woken").expect("open"), 1);
+        });
+    }
+
+    #[test]
+    fn between_two_reads_others_have_a_turn() {
+        with_connection(SOON, |mut ours, mut theirs| async move {
+            theirs.write_all(&[1; 32]).await.expect("open");
+            let turns = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&turns);
+            let others = tokio::spawn(async move {
+                loop {
+                    counted.fetch_add(1, SeqCst);
+                    tokio::task::yield_now().await;
+                }
+            });
+            for read in 0..32 {
+                assert_eq!(ours.read_u8().await.expect("open"), 1);
+                assert!(turns.load(SeqCst) >= read, "before byte {read}");
+            }
+            others.abort();
         });
     }
 
