@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Stand-ins instead of workers.
     #[arg(long)]
     beacons_only: bool,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
@@ -47,7 +50,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.authorities == Some(0) || arguments.seeds == 0 {
         return Err(Wrong("a simulation has an authority and a seed".to_owned()).into());
     }
-    let passed = if arguments.seeds == 1 {
+    let end = arguments.seed.checked_add(arguments.seeds).context("seeds end at 2^64")?;
+    let passed = if arguments.json {
+        let suite = Suite::run(arguments.seed..end, |seed| arguments.options(seed));
+        println!("{}", as_json(&suite));
+        suite.violations.is_empty()
+    } else if arguments.seeds == 1 {
         let options = arguments.options(arguments.seed);
         println!("{options}");
         let result = fresnel_sim::run(options);
@@ -57,12 +65,28 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         result.is_ok()
     } else {
-        let end = arguments.seed.checked_add(arguments.seeds).context("seeds end at 2^64")?;
         let suite = Suite::run(arguments.seed..end, |seed| arguments.options(seed));
         println!("{suite}");
         suite.violations.is_empty()
     };
     Ok(if passed { Exit::Success } else { Exit::Verdict })
+}
+
+fn as_json(suite: &Suite) -> serde_json::Value {
+    let violations = suite.violations.iter().map(|violation| {
+        serde_json::json!({
+            "seed": violation.options.seed,
+            "invariant": violation.invariant,
+            "what": violation.what,
+            "at_us": violation.at,
+            "repeat": violation.options.to_string(),
+        })
+    });
+    serde_json::json!({
+        "passed": suite.passed,
+        "violations": violations.collect::<Vec<_>>(),
+        "total": suite.total,
+    })
 }
 
 impl Arguments {

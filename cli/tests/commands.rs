@@ -77,6 +77,10 @@ fn a_configuration_comes_from_flags_environment_and_file() {
         assert!(shown.lines().any(|shown| shown == line), "{line} in:\n{shown}");
     }
 
+    let as_json = json(&fresnel(folder.path(), &["config", "show", "--config", "node.toml", "--json"]));
+    assert_eq!(as_json["pacing"]["heartbeat"], 111);
+    assert_eq!(as_json["roles"], serde_json::json!(["beacon"]));
+
     let unknown = ["config", "show", "--config", "node.toml", "--set", "pacing.hartbeat=1"];
     assert_fails(&fresnel(folder.path(), &unknown), 2, "did you mean `heartbeat`?");
     assert_fails(&fresnel(folder.path(), &["config", "check", "--config", "node.toml"]), 2, "cannot read g");
@@ -90,9 +94,19 @@ fn the_version_names_the_commit_and_wrong_arguments_are_told() {
     let line = String::from_utf8(version.stdout).unwrap();
     assert!(line.starts_with(concat!("fresnel ", env!("CARGO_PKG_VERSION"), " (")), "{line}");
     assert!(line.contains(env!("FRESNEL_COMMIT")), "{line}");
+    let names: Vec<&str> = fresnel_crypto::Backend::all().into_iter().map(|backend| backend.name()).collect();
+    assert!(names.iter().any(|name| line.trim_end().ends_with(&format!(", {name})"))), "{names:?}: {line}");
     assert_fails(&fresnel(Path::new("."), &["bench", "--shards", "3"]), 2, "power of two");
     assert_fails(&fresnel(Path::new("."), &["bench", "--fault", "kill:4@1s"]), 2, "kill:4@1s");
     assert_fails(&fresnel(Path::new("."), &["frobnicate"]), 2, "frobnicate");
+}
+
+#[test]
+fn a_simulation_says_as_json_what_it_did() {
+    let arguments = ["sim", "--seeds", "2", "--duration", "1s", "--no-faults", "--json"];
+    let told = json(&fresnel(Path::new("."), &arguments));
+    assert_eq!((&told["passed"], &told["violations"]), (&Value::from(2), &serde_json::json!([])));
+    assert!(told["total"]["commits"].as_u64().unwrap() > 0, "{told}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::{Options, faults::Event};
 
 /// What a run did. A suite asserts that what it means to test did happen.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
     /// Commits in the agreed order.
     pub commits: u64,
