@@ -6,6 +6,11 @@ CARGO ?= cargo
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 FRESNEL := $(TARGET_DIR)/release/fresnel
 
+# Where ccache is, RocksDB takes seconds in the next clone.
+ifneq ($(shell command -v ccache 2>/dev/null),)
+export CXX := ccache $(CXX)
+endif
+
 # What the demo and the closing check of `make test` run. Small enough for two cores.
 DEMO := --authorities 4 --shards 2 --rate 5000 --duration 10s --cross-shard 0.2 --out $(TARGET_DIR)/demo
 CHECK := --authorities 4 --shards 2 --rate 1000 --duration 5s --cross-shard 0.2 --out $(TARGET_DIR)/check
