@@ -1,8 +1,8 @@
 //! Which of the implementations of [`Lanes`](crate::lanes::Lanes) runs, decided once, at run time.
 
-#[cfg(target_arch = "x86_64")]
-use crate::lanes::avx512::Avx512;
 use crate::lanes::portable::Portable;
+#[cfg(target_arch = "x86_64")]
+use crate::lanes::{avx2::Avx2, avx512::Avx512};
 
 /// Instructions that verification uses. All give the same answers.
 #[derive(Clone, Copy, Debug)]
@@ -12,17 +12,15 @@ pub struct Backend(pub(crate) Kind);
 pub(crate) enum Kind {
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
     Portable(Portable),
 }
 
 impl Backend {
     /// The fastest that this processor has.
     pub fn detect() -> Self {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(token) = Avx512::detect() {
-            return Self(Kind::Avx512(token));
-        }
-        Self::portable()
+        Self::accelerated().next().unwrap_or(Self::portable())
     }
 
     /// The one that runs on every processor.
@@ -32,9 +30,24 @@ impl Backend {
 
     /// All that this processor has, the fastest first.
     pub fn all() -> Vec<Self> {
-        let mut all = vec![Self::detect(), Self::portable()];
-        all.dedup_by_key(|backend| backend.name());
-        all
+        Self::accelerated().chain([Self::portable()]).collect()
+    }
+
+    /// The one to use for `count` signatures: with most lanes idle, AVX2's are slower than one plain one.
+    pub(crate) fn for_count(self, count: usize) -> Self {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) if count <= 4 => Self::portable(),
+            _ => self,
+        }
+    }
+
+    fn accelerated() -> impl Iterator<Item = Self> {
+        #[cfg(target_arch = "x86_64")]
+        let kinds = [Avx512::detect().map(Kind::Avx512), Avx2::detect().map(Kind::Avx2)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let kinds: [Option<Kind>; 0] = [];
+        kinds.into_iter().flatten().map(Self)
     }
 
     /// A short name, for figures.
@@ -42,6 +55,8 @@ impl Backend {
         match self.0 {
             #[cfg(target_arch = "x86_64")]
             Kind::Avx512(_) => "avx512-ifma",
+            #[cfg(target_arch = "x86_64")]
+            Kind::Avx2(_) => "avx2",
             Kind::Portable(_) => "portable",
         }
     }
@@ -53,6 +68,8 @@ macro_rules! with_lanes {
         match $backend.0 {
             #[cfg(target_arch = "x86_64")]
             $crate::backend::Kind::Avx512($lanes) => $body,
+            #[cfg(target_arch = "x86_64")]
+            $crate::backend::Kind::Avx2($lanes) => $body,
             $crate::backend::Kind::Portable($lanes) => $body,
         }
     };

@@ -92,13 +92,22 @@ impl Batch {
         self.rows.truncate(FIXED_ROWS);
         self.keys.begin();
         for item in indices {
-            let Item { key, signature, .. } = items[item];
-            let Some(s) = Scalar::canonical(halves(signature).1) else {
-                bad.push(item);
-                continue;
-            };
+            match Scalar::canonical(halves(items[item].signature).1) {
+                Some(s) => {
+                    let challenge = Challenge::OPEN;
+                    self.claims.push(Claim { item, challenge, s, key: IDENTITY, r: IDENTITY });
+                }
+                None => bad.push(item),
+            }
+        }
+        for number in 0..self.claims.len() {
+            if let Some(ahead) = self.claims.get(number + LOOKAHEAD) {
+                self.keys.expect(items[ahead.item].key);
+            }
+            let claim = &mut self.claims[number];
+            let key = items[claim.item].key;
             let place = self.rows.len() as u32;
-            let key = match self.keys.find(key, place) {
+            claim.key = match self.keys.find(key, place) {
                 Known::Here(place) => place,
                 Known::Before(row) => {
                     self.rows.push(*row);
@@ -111,7 +120,6 @@ impl Batch {
                     place
                 }
             };
-            self.claims.push(Claim { item, challenge: Challenge::OPEN, s, key, r: IDENTITY });
         }
         for claim in &mut self.claims {
             claim.r = self.rows.len() as u32;
@@ -227,6 +235,8 @@ fn halves(signature: &[u8; 64]) -> (&[u8; 32], &[u8; 32]) {
     (&halves[0], &halves[1])
 }
 
+/// Claims between the hint to bring a key's slot and its use: enough time for memory to answer.
+const LOOKAHEAD: usize = 8;
 /// B: y = 4/5, x even.
 pub(crate) const BASE_ENCODING: [u8; 32] = {
     let mut bytes = [0x66; 32];

@@ -4,7 +4,7 @@
 //! whoever was there. So memory is bounded, a look-up touches one slot, and nobody can choose keys that keep hitting the
 //! place of another.
 
-use crate::lanes::AffineRow;
+use crate::{lanes::AffineRow, prefetch};
 
 /// The table.
 #[derive(Debug)]
@@ -53,6 +53,14 @@ impl Keys {
             self.slots.resize(1 << self.bits, empty);
         }
         self.batch += 1;
+    }
+
+    /// Says that `key` will be looked for soon: its slot is likely far away in memory.
+    pub(crate) fn expect(&mut self, key: &[u8; 32]) {
+        let slot = self.slot(key);
+        prefetch(&slot.key);
+        prefetch(&slot.row.0[0]);
+        prefetch(&slot.row.0[8]);
     }
 
     /// What is known of `key`, which from now on has row `place` in this batch unless it has one already.

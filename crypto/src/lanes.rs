@@ -5,9 +5,12 @@
 //! the portable one, a single lane wide, is the readable reference that every other one is compared with.
 //!
 //! Field elements are integers modulo p = 2^255 − 19 in five limbs of 51 bits. The limbs of every element that an
-//! operation takes or returns are at most 2^51 + 2^15, so results can be used freely and no other bound exists outside
+//! operation takes or returns are at most 2^51 + 2^40, so results can be used freely and no other bound exists outside
 //! the implementations.
 
+#[cfg(target_arch = "x86_64")]
+#[expect(unsafe_code, reason = "processor intrinsics, permitted by the token")]
+pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "processor intrinsics, permitted by the token")]
 pub(crate) mod avx512;
@@ -55,7 +58,7 @@ pub(crate) trait Lanes: Copy {
 
     /// The same element in every lane.
     fn splat(self, limbs: &Limbs) -> Self::Element;
-    /// Lane i takes `limbs[0][i]` to `limbs[4][i]`, each at most 2^51 + 2^15.
+    /// Lane i takes `limbs[0][i]` to `limbs[4][i]`, each at most 2^51 + 2^40.
     fn element(self, limbs: &[[u64; LANES_MAX]; 5]) -> Self::Element;
     /// The inverse of [`element`](Lanes::element); lanes that do not exist are zero.
     #[cfg(test)]

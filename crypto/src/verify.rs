@@ -1,6 +1,6 @@
 //! Verification of many signatures at once, by the rule stated in the crate's documentation.
 //!
-//! Signatures go through [`Batch`] in slices, whatever their number; what is bad is named exactly.
+//! Whatever the number of signatures, they go through one way of checking, [`Batch`], and what is bad is named exactly.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -88,12 +88,13 @@ impl Verifier {
     }
 
     fn bad_among(&mut self, items: &[Item<'_>], indices: impl Iterator<Item = usize>) -> Vec<usize> {
+        let backend = self.backend.for_count(items.len());
         let mut bad = Vec::new();
         let mut indices = indices.peekable();
         while indices.peek().is_some() {
             let some = indices.by_ref().take(BATCH_MAX);
             let random = || u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
-            with_lanes!(self.backend, lanes => self.batch.verify(lanes, items, some, random, &mut bad));
+            with_lanes!(backend, lanes => self.batch.verify(lanes, items, some, random, &mut bad));
         }
         bad.sort_unstable();
         bad

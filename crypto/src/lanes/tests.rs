@@ -6,7 +6,7 @@ use super::{portable::Portable, *};
 use crate::backend::{Backend, with_lanes};
 
 /// The most that a limb of an element may be.
-const LIMB_MAX: u64 = (1 << 51) + (1 << 15);
+const LIMB_MAX: u64 = (1 << 51) + (1 << 40);
 /// p in four 64-bit words.
 const P: [u64; 5] = [u64::MAX - 18, u64::MAX, u64::MAX, u64::MAX >> 1, 0];
 
