@@ -19,8 +19,11 @@ pub(crate) const RESEND_BATCHES_MAX: usize = 16;
 /// Batches asked for and answered in one request.
 pub(crate) const REQUEST_BATCHES_MAX: usize = 16;
 
-/// Batches asked for and not yet here.
+/// Ordered batches asked for and not yet here.
 pub(crate) const FETCHES_MAX: usize = 32;
+
+/// The same for batches that proposals of one author name.
+pub(crate) const NAMED_FETCHES_MAX: usize = 16;
 
 /// Microseconds that the one asked has to answer; doubles after every full turn.
 pub(crate) const FETCH_WAIT: u64 = 300_000;
