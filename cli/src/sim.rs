@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use fresnel_sim::{Options, Workers, suite::Suite};
+use fresnel_sim::{Choice, Options, Workers, suite::Suite};
 
 use crate::{
     exit::{Exit, Wrong},
@@ -38,6 +38,9 @@ pub(crate) struct Arguments {
     /// Stand-ins instead of workers.
     #[arg(long)]
     beacons_only: bool,
+    /// Let up to f stake of the authorities break the rules: drawn, or all in one way like twins.
+    #[arg(long, default_value_t = Choice::None)]
+    adversary: Choice,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -101,6 +104,7 @@ impl Arguments {
             faults: drawn.faults && !self.no_faults,
             rate: self.rate.unwrap_or(drawn.rate),
             workers: if self.beacons_only { Workers::Opaque } else { drawn.workers },
+            adversary: self.adversary,
         }
     }
 }

@@ -8,11 +8,13 @@ use std::{
 
 use fresnel_crypto::Verifier;
 use fresnel_types::{
-    AuthorityIndex, ClientId, CommitIndex, Effect, Input, LogEntry, Message, Party, Timestamp, decode, encode,
+    AuthorityIndex, ClientId, CommitIndex, Effect, Input, LogEntry, Message, Party, Timestamp, Verified,
+    decode, encode,
 };
 
 use crate::{
     Options, Report, Violation, Workers,
+    adversaries::{self, Adversaries, Said},
     disk::SimDisk,
     faults::{self, Fault, Moment},
     host::{self, Disks, Host, Stepped},
@@ -45,6 +47,7 @@ pub fn run(options: Options) -> Result<Report, Box<Violation>> {
         what: broken.what,
         at: cluster.elapsed(),
         faults: faults::draw(&options, heal_after(&options)),
+        adversaries: adversaries::draw(&options),
         options,
     }))
 }
@@ -92,6 +95,9 @@ struct Cluster {
     scheduler: Scheduler<Event>,
     hosts: Vec<Host>,
     index: BTreeMap<Party, usize>,
+    /// The second hosts of adversaries that have a twin, after all others.
+    twins: BTreeMap<Party, usize>,
+    adversaries: Adversaries,
     network: Network,
     workload: Workload,
     monitor: Monitor,
@@ -114,20 +120,27 @@ impl Cluster {
         let start = Timestamp(START);
         let mut random = Random::new(options.seed, "cluster");
         let parties = setup.parties();
+        let adversaries = Adversaries::new(options, &setup.chain.keys, setup.rules.clone(), start);
+        let twins: Vec<Party> =
+            parties.iter().copied().filter(|party| adversaries.has_twin(*party)).collect();
+        let host = |party: &Party, which: &str| {
+            let disk = |what| SimDisk::new(Random::new(options.seed, &format!("{which}{what} of {party:?}")));
+            Host::new(*party, Disks { log: disk("disk"), checkpoints: disk("checkpoints") })
+        };
         let hosts = parties
             .iter()
-            .map(|party| {
-                let disk = |what| SimDisk::new(Random::new(options.seed, &format!("{what} of {party:?}")));
-                Host::new(*party, Disks { log: disk("disk"), checkpoints: disk("checkpoints") })
-            })
-            .collect();
+            .map(|party| host(party, ""))
+            .chain(twins.iter().map(|party| host(party, "second ")));
+        let hosts = hosts.collect();
         let sync_time = (0..options.authorities).map(|_| random.pick(&[100, 100, 400, 4_000])).collect();
         let mut cluster = Self {
             network: Network::new(options.authorities, Random::new(options.seed, "network")),
             workload: Workload::new(options, &setup.chain, start),
-            monitor: Monitor::new(&setup.genesis),
+            monitor: Monitor::new(&setup.genesis, adversaries.set()),
             verifier: Verifier::with_seed(random.bytes()).remembering(SIGNATURES_REMEMBERED),
-            index: parties.iter().enumerate().map(|(index, party)| (*party, index)).collect(),
+            index: parties.iter().copied().zip(0..).collect(),
+            twins: twins.into_iter().zip(parties.len()..).collect(),
+            adversaries,
             scheduler: Scheduler::new(start),
             setup,
             start,
@@ -224,7 +237,14 @@ impl Cluster {
             return Ok(());
         }
         let again = host.incarnation > 0;
-        let started = host.start(&self.setup, &mut self.monitor, now)?;
+        let started = match host.start(&self.setup, &mut self.monitor, now) {
+            // Others certified what was signed behind the machine's back, and in its log that contradicts its own.
+            Err(_) if self.adversaries.contains(host.party) => {
+                self.adversaries.deeds.add("machines locked out", 1);
+                return Ok(());
+            }
+            started => started?,
+        };
         self.report.restarts += u64::from(again);
         self.report.torn_tails += u64::from(started.torn);
         self.report.restores_from_checkpoint += u64::from(started.from_checkpoint);
@@ -232,6 +252,7 @@ impl Cluster {
         let authority = party.authority().expect("hosts are machines");
         let siblings: Vec<usize> = (0..self.hosts.len())
             .filter(|other| *other != index && self.hosts[*other].party.authority() == Some(authority))
+            .filter(|other| self.is_second(*other) == self.is_second(index))
             .collect();
         for sibling in siblings {
             if self.hosts[sibling].is_up() {
@@ -311,7 +332,7 @@ impl Cluster {
         for effect in effects.into_iter().take(heard) {
             match effect {
                 Effect::Persist(_) => {}
-                Effect::Send { to, message } => self.send(party, &to, message)?,
+                Effect::Send { to, message } => self.send(index, &to, message)?,
                 Effect::Checkpoint(checkpoint) => {
                     self.hosts[index].begin_checkpoint(&checkpoint)?;
                     let time = self.random.between(1_000, self.setup.keeping.store_time);
@@ -353,6 +374,9 @@ impl Cluster {
         let machine = host.machine().expect("it was just released");
         let Some(status) = machine.worker() else { return Ok(()) };
         let party = host.party;
+        if self.adversaries.contains(party) {
+            return Ok(());
+        }
         hold!("E1", status.diverged.is_none(), "{party:?} diverged at block {:?}", status.diverged);
         if status.executed > host.recorded {
             let records = machine.records(host.recorded.next());
@@ -367,7 +391,8 @@ impl Cluster {
 
     // Messages.
 
-    fn send(&mut self, from: Party, to: &[Party], message: Message) -> Result<(), Broken> {
+    fn send(&mut self, index: usize, to: &[Party], message: Message) -> Result<(), Broken> {
+        let (from, second) = (self.hosts[index].party, self.is_second(index));
         self.monitor.sent(from, &message)?;
         match &message {
             Message::VertexRequest(wanted) => self.report.fetches += wanted.len() as u64,
@@ -376,7 +401,6 @@ impl Cluster {
             _ => {}
         }
         let authority = from.authority().expect("machines send");
-        let now = self.scheduler.now();
         let bytes = Arc::new(encode(&message));
         for &party in to {
             hold!("S1", message.may_pass(from, party), "{from:?} sends {:?} to {party:?}", message.kind());
@@ -384,25 +408,66 @@ impl Cluster {
                 let delay = self.random.between(CLIENT_DELAY / 2, CLIENT_DELAY);
                 self.scheduler
                     .after(delay, Event::Hear { client, authority, message: Box::new(message.clone()) });
-                continue;
+            } else if self.adversaries.contains(from) {
+                let now = self.scheduler.now();
+                let said = self.adversaries.says(now, from, party, message.clone());
+                self.misuse(second, said);
+            } else {
+                self.post(from, second, party, &bytes, 0);
             }
-            let index = *self.index.get(&party).expect("machines know only machines that exist");
-            let peer = party.authority().expect("clients were handled above");
-            let deliver = |incarnation| Event::Deliver { to: index, from, bytes: bytes.clone(), incarnation };
-            if peer == authority {
-                // A constant delay keeps the order.
-                let incarnation = self.hosts[index].incarnation;
-                self.scheduler.after(SIBLING_DELAY, deliver(Some(incarnation)));
-                continue;
-            }
+        }
+        Ok(())
+    }
+
+    /// What an adversary says, from the one or the other of its instances.
+    fn misuse(&mut self, second: bool, said: Vec<Said>) {
+        for said in said {
+            let (from, to, delay) = (said.from, said.to, said.delay);
+            self.post(from, second, to, &Arc::new(said.bytes()), delay);
+        }
+    }
+
+    /// Puts a message on its way from the one or the other instance of a machine, `later` microseconds from now.
+    fn post(&mut self, from: Party, second: bool, to: Party, bytes: &Arc<Vec<u8>>, later: u64) {
+        let now = self.scheduler.now();
+        let (authority, peer) = (of(from), of(to));
+        let deliver = |to, incarnation| Event::Deliver { to, from, bytes: bytes.clone(), incarnation };
+        if peer == authority {
+            // A constant delay keeps the order.
+            let index = if second { self.twins[&to] } else { self.index[&to] };
+            let incarnation = self.hosts[index].incarnation;
+            self.scheduler.after(SIBLING_DELAY, deliver(index, Some(incarnation)));
+            return;
+        }
+        for index in self.met(now, authority, second, to) {
             match self.network.send(now, authority, peer) {
                 Fate::Arrives(delays) => {
-                    delays.into_iter().for_each(|delay| self.scheduler.after(delay, deliver(None)));
+                    delays
+                        .into_iter()
+                        .for_each(|delay| self.scheduler.after(later + delay, deliver(index, None)));
                 }
                 Fate::Lost => self.report.lost += 1,
             }
         }
-        Ok(())
+    }
+
+    /// The hosts of a machine that an instance of another authority talks to now: one, unless either has a twin.
+    fn met(&self, now: Timestamp, authority: AuthorityIndex, second: bool, to: Party) -> Vec<usize> {
+        let peer = of(to);
+        if !self.adversaries.meet(now, authority, second, peer) {
+            return Vec::new();
+        }
+        let hosts = self.hosts_of(to).into_iter();
+        hosts.filter(|host| self.adversaries.meet(now, peer, self.is_second(*host), authority)).collect()
+    }
+
+    fn hosts_of(&self, party: Party) -> Vec<usize> {
+        let first = *self.index.get(&party).expect("machines know only machines that exist");
+        [first].into_iter().chain(self.twins.get(&party).copied()).collect()
+    }
+
+    fn is_second(&self, index: usize) -> bool {
+        index >= self.index.len()
     }
 
     fn deliver(
@@ -419,18 +484,31 @@ impl Cluster {
         }
         self.report.delivered += 1;
         self.trace(to, bytes);
+        let message = match self.read(to, from, bytes) {
+            Err(_) if self.adversaries.contains(from) => {
+                self.adversaries.deeds.add("messages refused", 1);
+                return Ok(());
+            }
+            read => read?,
+        };
+        let (now, party) = (self.scheduler.now(), self.hosts[to].party);
+        let said = self.adversaries.hears(now, party, from, &message);
+        self.misuse(self.is_second(to), said);
+        self.input(to, Input::Message { from, message });
+        Ok(())
+    }
+
+    /// Reads and checks what came over a link, as a process does.
+    fn read(&mut self, to: usize, from: Party, bytes: &[u8]) -> Result<Verified<Message>, Broken> {
+        let party = self.hosts[to].party;
         let message: Message = decode(bytes)
             .map_err(|error| Broken { invariant: "S3", what: format!("of {from:?}: {error}") })?;
         let kind = message.kind();
-        let message = self.setup.rules.verify_one(&mut self.verifier, message).map_err(|error| Broken {
+        hold!("S1", message.may_pass(from, party), "{from:?} sends {kind:?} to {party:?}");
+        self.setup.rules.verify_one(&mut self.verifier, message).map_err(|error| Broken {
             invariant: "S2",
-            what: format!(
-                "{from:?} sent {:?} a {kind:?} that does not verify: {error}",
-                self.hosts[to].party
-            ),
-        })?;
-        self.input(to, Input::Message { from, message });
-        Ok(())
+            what: format!("{from:?} sent {party:?} a {kind:?} that does not verify: {error}"),
+        })
     }
 
     fn input(&mut self, to: usize, input: Input) {
@@ -460,10 +538,11 @@ impl Cluster {
                     Party::Worker(authority, shard) if authority == a => Party::Worker(b, shard),
                     _ => continue,
                 };
-                let other = self.index[&counterpart];
-                if self.hosts[index].is_up() && self.hosts[other].is_up() {
-                    self.connected(index, counterpart);
-                    self.connected(other, self.hosts[index].party);
+                for other in self.hosts_of(counterpart) {
+                    if self.hosts[index].is_up() && self.hosts[other].is_up() {
+                        self.connected(index, counterpart);
+                        self.connected(other, self.hosts[index].party);
+                    }
                 }
             }
         }
@@ -488,7 +567,8 @@ impl Cluster {
 
     fn submit(&mut self, submission: Submission) {
         let Submission { client, authority, shard, request, transactions } = submission;
-        let to = self.index[&Party::Worker(authority, shard)];
+        let to = self.hosts_of(Party::Worker(authority, shard));
+        let to = to[client.0 as usize % to.len()];
         if !self.hosts[to].is_up() {
             self.report.lost += 1;
             return;
@@ -506,6 +586,10 @@ impl Cluster {
         }
         self.workload.hear(self.scheduler.now(), client, message)
     }
+}
+
+fn of(machine: Party) -> AuthorityIndex {
+    machine.authority().expect("clients are no machines")
 }
 
 /// The first instant: some day in November 2026.

@@ -135,8 +135,13 @@ impl Host {
         let logged = |entry: &LogEntry| matches!(entry, LogEntry::Checkpoint(piece) if piece.last);
         let from_checkpoint = restored.is_some() || entries.entries.iter().any(logged);
         let now = self.clock(now);
-        let machine = AnyMachine::open(setup, self.party, restored, entries, now)
-            .map_err(|error| broken(format!("{:?} cannot be restored: {error}", self.party)))?;
+        let machine = match AnyMachine::open(setup, self.party, restored, entries, now) {
+            Ok(machine) => machine,
+            Err(error) => {
+                self.disks = Some(Disks { log: log.into_disk(), checkpoints: checkpoints.into_disk() });
+                return Err(broken(format!("{:?} cannot be restored: {error}", self.party)));
+            }
+        };
         self.life = Some(Life { machine, log, checkpoints, unreleased: None });
         self.incarnation += 1;
         self.tick_at = None;

@@ -1,7 +1,8 @@
 //! What must hold, whatever happens: a monitor over everything that honest machines say, keep and compute.
 //!
 //! The names are those of DESIGN §8. The monitor sees each send when it is released and each log entry when it is durable,
-//! so what a crash undoes before anybody could know of it does not count.
+//! so what a crash undoes before anybody could know of it does not count. Adversaries promise nothing: what they say,
+//! keep and compute is not looked at, and nothing that honest ones do may depend on it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,14 +33,18 @@ pub(crate) use hold;
 /// Everything seen so far.
 pub(crate) struct Monitor {
     committee: Committee,
+    /// Adversaries.
+    faulty: AuthoritySet,
     funds: Vec<Amount>,
     vertices: BTreeMap<(AuthorityIndex, Round), VertexId>,
     votes: BTreeMap<(AuthorityIndex, AuthorityIndex, Round), VertexId>,
     certificates: BTreeMap<(AuthorityIndex, Round), VertexId>,
-    commits: BTreeMap<CommitIndex, (CommitDigest, Round)>,
+    /// Rounds for which it is remembered that a batch took effect.
+    batch_memory: u64,
+    commits: BTreeMap<CommitIndex, Place>,
     /// The last durable commit of each beacon.
     heads: Vec<CommitIndex>,
-    ordered: BTreeMap<VertexRef, CommitIndex>,
+    ordered: BTreeMap<(AuthorityIndex, Round), CommitIndex>,
     orders: BTreeMap<(ShardId, CommitIndex), [u8; 32]>,
     ordered_batches: BTreeMap<BatchId, CommitIndex>,
     ordered_transactions: BTreeSet<TransactionId>,
@@ -53,8 +58,15 @@ pub(crate) struct Monitor {
     outcomes: BTreeMap<TransactionId, Outcome>,
 }
 
+/// What is known of a commit.
+struct Place {
+    digest: CommitDigest,
+    floor: Round,
+    anchor: Round,
+}
+
 impl Monitor {
-    pub(crate) fn new(genesis: &Genesis) -> Self {
+    pub(crate) fn new(genesis: &Genesis, faulty: AuthoritySet) -> Self {
         let shards = genesis.shards;
         let mut funds = vec![Amount(0); shards.count()];
         for account in &genesis.accounts {
@@ -62,10 +74,12 @@ impl Monitor {
         }
         Self {
             committee: genesis.committee(),
+            faulty,
             funds,
             vertices: BTreeMap::new(),
             votes: BTreeMap::new(),
             certificates: BTreeMap::new(),
+            batch_memory: genesis.parameters.batch_memory,
             commits: BTreeMap::new(),
             heads: vec![CommitIndex(0); genesis.authorities.len()],
             ordered: BTreeMap::new(),
@@ -86,10 +100,12 @@ impl Monitor {
         (self.commits.len() as u64, self.closes.len() as u64, self.records.len() as u64)
     }
 
-    /// The last commit that every beacon holds durably, and the last that any does.
+    /// The last commit that every honest beacon holds durably, and the last that any does.
     pub(crate) fn commits(&self) -> (CommitIndex, CommitIndex) {
-        let least = self.heads.iter().min().copied().unwrap_or_default();
-        (least, self.heads.iter().max().copied().unwrap_or_default())
+        let honest = self.committee.indices().filter(|authority| !self.faulty.contains(*authority));
+        let heads: Vec<CommitIndex> = honest.map(|authority| self.heads[authority.index()]).collect();
+        let least = heads.iter().min().copied().unwrap_or_default();
+        (least, heads.into_iter().max().unwrap_or_default())
     }
 
     /// The block of the newest record of each shard.
@@ -107,6 +123,9 @@ impl Monitor {
 
     /// An entry became durable.
     pub(crate) fn persisted(&mut self, party: Party, entry: &LogEntry) -> Result<(), Broken> {
+        if self.is_faulty(party) {
+            return Ok(());
+        }
         match (party, entry) {
             (Party::Beacon(authority), LogEntry::Commit(commit)) => self.commit(authority, commit),
             (Party::Worker(authority, _), LogEntry::Batch(bytes)) => {
@@ -121,8 +140,15 @@ impl Monitor {
         }
     }
 
-    /// A message left an honest machine.
+    fn is_faulty(&self, party: Party) -> bool {
+        party.authority().is_some_and(|authority| self.faulty.contains(authority))
+    }
+
+    /// A message left a machine.
     pub(crate) fn sent(&mut self, party: Party, message: &Message) -> Result<(), Broken> {
+        if self.is_faulty(party) {
+            return Ok(());
+        }
         match (party, message) {
             (Party::Beacon(author), Message::Proposal(signed)) => {
                 let vertex = signed.vertex.head.reference();
@@ -169,7 +195,7 @@ impl Monitor {
         hold!("A1", index == head.next(), "beacon {authority} committed {index} after {head}");
         *head = index;
         let digest = commit.digest();
-        if let Some((known, _)) = self.commits.get(&index) {
+        if let Some(Place { digest: known, .. }) = self.commits.get(&index) {
             hold!(
                 "A1",
                 *known == digest,
@@ -179,7 +205,7 @@ impl Monitor {
         }
         let (previous, floor) =
             match index.0.checked_sub(1).and_then(|before| self.commits.get(&CommitIndex(before))) {
-                Some((digest, floor)) => (*digest, *floor),
+                Some(place) => (place.digest, place.floor),
                 None => (CommitDigest::default(), Round(0)),
             };
         hold!("A1", commit.previous == previous, "commit {index} does not follow the one before");
@@ -194,11 +220,16 @@ impl Monitor {
                 vertex.round > floor,
                 "commit {index} orders {vertex:?} at or below the floor {floor}"
             );
-            if let Some(before) = self.ordered.insert(*vertex, index) {
-                hold!("A4", false, "{vertex:?} is ordered in commit {before} and again in {index}");
+            if let Some(before) = self.ordered.insert((vertex.author, vertex.round), index) {
+                hold!(
+                    "A4",
+                    false,
+                    "the slot of {vertex:?} is ordered in commit {before} and again in {index}"
+                );
             }
         }
-        self.commits.insert(index, (digest, commit.floor));
+        let Commit { floor, anchor, .. } = *commit;
+        self.commits.insert(index, Place { digest, floor, anchor: anchor.round });
         Ok(())
     }
 
@@ -219,9 +250,12 @@ impl Monitor {
                 OrderEvent::Batch(ordered) => {
                     let id = ordered.batch.id;
                     if let Some(before) = self.ordered_batches.insert(id, commit) {
+                        let rounds = |index| self.commits.get(&index).map_or(0, |place| place.anchor.0);
+                        // An adversary may name it again when the order has forgotten it: its transactions are void.
+                        let forgotten = rounds(commit) - rounds(before) > self.batch_memory;
                         hold!(
                             "A4",
-                            false,
+                            forgotten && !self.faulty.is_empty(),
                             "batch {id} takes effect in commit {before} and again in {commit}"
                         );
                     }
@@ -335,6 +369,9 @@ impl Monitor {
 
     /// A client heard of its transaction.
     pub(crate) fn progress(&mut self, authority: AuthorityIndex, progress: &Progress) -> Result<(), Broken> {
+        if self.faulty.contains(authority) {
+            return Ok(());
+        }
         let id = progress.transaction;
         if progress.level >= Level::Ordered {
             hold!(

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adversaries;
 mod checkpoints;
 mod cluster;
 pub mod disk;
@@ -23,6 +24,7 @@ pub mod scheduler;
 pub mod suite;
 mod workload;
 
+pub use adversaries::Choice;
 pub use cluster::run;
 pub use options::{Options, Workers};
 pub use report::{Report, Violation};

@@ -107,6 +107,14 @@ impl AnyMachine {
         }
     }
 
+    /// How many equivocations a beacon holds the evidence of.
+    pub(crate) fn evidence(&self) -> usize {
+        match self {
+            Self::Beacon(beacon) => beacon.evidence().len(),
+            Self::Worker(_) | Self::Opaque(_) => 0,
+        }
+    }
+
     /// The position of a real worker.
     pub(crate) fn worker(&self) -> Option<WorkerStatus> {
         match self {

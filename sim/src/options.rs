@@ -8,7 +8,7 @@ use fresnel_types::{
     Amount, Authority, Genesis, Parameters, PublicKey, Shards, genesis::Allocation, limits::PROTOCOL_VERSION,
 };
 
-use crate::random::Random;
+use crate::{adversaries::Choice, random::Random};
 
 /// Which workers run beside the beacons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +38,8 @@ pub struct Options {
     pub rate: u64,
     /// Which workers.
     pub workers: Workers,
+    /// Which authorities keep to no rule.
+    pub adversary: Choice,
 }
 
 impl Options {
@@ -52,6 +54,7 @@ impl Options {
             faults: true,
             rate: random.pick(&[20, 60]),
             workers: Workers::Real,
+            adversary: Choice::None,
         }
     }
 }
@@ -59,7 +62,7 @@ impl Options {
 /// The command that repeats the simulation.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, authorities, shards, duration, faults, rate, workers } = self;
+        let Self { seed, authorities, shards, duration, faults, rate, workers, adversary } = self;
         write!(f, "fresnel sim --seed {seed} --authorities {authorities} --shards {shards} ")?;
         write!(f, "--duration {}ms --rate {rate}", duration / 1_000)?;
         if !faults {
@@ -67,6 +70,9 @@ impl fmt::Display for Options {
         }
         if *workers == Workers::Opaque {
             write!(f, " --beacons-only")?;
+        }
+        if *adversary != Choice::None {
+            write!(f, " --adversary {adversary}")?;
         }
         Ok(())
     }
@@ -91,7 +97,7 @@ impl Keeping {
     pub(crate) fn of_seed(seed: u64) -> Self {
         let mut random = Random::new(seed, "keeping");
         Self {
-            segment_bytes: random.pick(&[64 << 10, 256 << 10, 1 << 20]),
+            segment_bytes: random.pick(&[256 << 10, 1 << 20]),
             log_retained: random.pick(&[0, 0, 128 << 10, 1 << 20]),
             checkpointing: Checkpointing {
                 interval: random.pick(&[0, 100_000, 1_000_000, 5_000_000, 20_000_000]),
@@ -139,7 +145,10 @@ impl Chain {
             accounts.extend(keys.take(ACCOUNTS_PER_SHARD));
         }
         accounts.sort_by_key(|key| PublicKey::of(key).address());
-        let floor_depth = random.pick(&[2, 3, 4, 8, 16, 64]);
+        let mut floor_depth = random.pick(&[2, 3, 4, 8, 16, 64]);
+        if options.adversary != Choice::None && random.chance(600) {
+            floor_depth = DEEP_FLOOR;
+        }
         let parameters = Parameters {
             block_interval: random.pick(&[5_000, 20_000, 100_000]),
             block_commits_max: random.pick(&[1, 4, 16]),
@@ -171,5 +180,11 @@ pub(crate) const ACCOUNT_MINIMUM: Amount = Amount(10);
 
 /// What each account owns at first: enough for any simulation.
 pub(crate) const FUNDS: Amount = Amount(1_000_000);
+
+/// Rounds that last longer than a vertex takes to be certified, whatever its author's clock shows and wherever it is.
+///
+/// With less, an honest author's vertices may all be certified when the floor has passed them, and are never ordered.
+/// That costs others nothing until they need its attestations for a quorum, because f stake attests lies.
+pub(crate) const DEEP_FLOOR: u64 = 128;
 
 const ACCOUNTS_PER_SHARD: usize = 6;

@@ -1,10 +1,16 @@
 //! How a run ends: with counts of what happened, or with the first invariant that did not hold.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::Serialize;
 
-use crate::{Options, faults::Event};
+use fresnel_types::AuthorityIndex;
+
+use crate::{
+    Options,
+    adversaries::{Deeds, Kind},
+    faults::Event,
+};
 
 /// What a run did. A suite asserts that what it means to test did happen.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -49,6 +55,8 @@ pub struct Report {
     pub delivered: u64,
     /// Messages lost on the network or because their receiver was down.
     pub lost: u64,
+    /// What adversaries did, what of it was refused, and the proofs of equivocation that honest beacons held at the end.
+    pub deeds: Deeds,
     /// Most milliseconds from the end of the faults until every beacon had a new commit.
     pub healing_ms: u64,
     /// Simulated milliseconds in all.
@@ -85,6 +93,7 @@ impl Report {
         self.settled += settled;
         self.delivered += other.delivered;
         self.lost += other.lost;
+        self.deeds.merge(&other.deeds);
         self.healing_ms = self.healing_ms.max(other.healing_ms);
         self.simulated_ms += other.simulated_ms;
         self.trace = String::new();
@@ -126,6 +135,9 @@ impl fmt::Display for Report {
             "recovery: {} fetches, {} floors passed, healed after {} ms",
             self.fetches, self.floors_passed, self.healing_ms
         )?;
+        if !self.deeds.is_empty() {
+            writeln!(f, "adversaries: {}", self.deeds)?;
+        }
         if self.trace.is_empty() { Ok(()) } else { writeln!(f, "trace {}", self.trace) }
     }
 }
@@ -143,11 +155,17 @@ pub struct Violation {
     pub options: Options,
     /// What had gone wrong or was still to.
     pub faults: Vec<Event>,
+    /// Who kept to no rule.
+    pub adversaries: BTreeMap<AuthorityIndex, Vec<Kind>>,
 }
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{} violated at {:.6} s: {}", self.invariant, self.at as f64 / 1e6, self.what)?;
+        for (authority, kinds) in &self.adversaries {
+            let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+            writeln!(f, "  adversary {authority}: {}", names.join(", "))?;
+        }
         for event in &self.faults {
             writeln!(f, "  {event}")?;
         }

@@ -1,10 +1,12 @@
 //! What must have come about at certain instants of a run: progress after healing, and an end with everything settled.
 
 use crate::{
-    Report,
+    Choice, Report,
     host::Host,
     invariants::{Broken, hold},
+    machines::AnyMachine,
     network::Network,
+    options::DEEP_FLOOR,
 };
 
 use super::{Cluster, Event, PROGRESS_INTERVAL, RECONNECT_INTERVAL};
@@ -47,12 +49,13 @@ impl Cluster {
             let status = host.machine().and_then(|machine| machine.worker());
             status.is_some_and(|status| last_block[status.shard.index()] > status.executed)
         };
-        let all_up = self.hosts.iter().all(Host::is_up);
-        if all_up
-            && self.workload.unsettled() == 0
-            && !self.hosts.iter().any(behind)
-            && self.report.healing_ms > 0
-        {
+        if !self.must_settle() {
+            self.finished = true;
+            return Ok(());
+        }
+        let honest = || self.hosts.iter().filter(|host| !self.adversaries.contains(host.party));
+        let all_there = honest().all(Host::is_up) && !honest().any(behind);
+        if all_there && self.workload.unsettled() == 0 && self.report.healing_ms > 0 {
             self.finished = true;
             return self.monitor.settled();
         }
@@ -67,6 +70,12 @@ impl Cluster {
         );
         self.scheduler.after(PROGRESS_INTERVAL, Event::CheckEnd);
         Ok(())
+    }
+
+    /// Whether all that is under way must come to an end, whoever lies.
+    fn must_settle(&self) -> bool {
+        let lies = self.setup.options.adversary != Choice::None;
+        !lies || self.setup.rules.parameters.floor_depth >= DEEP_FLOOR
     }
 
     /// Where every machine is, for a violation.
@@ -88,6 +97,12 @@ impl Cluster {
     pub(super) fn report(&self) -> Report {
         let (commits, blocks, records) = self.monitor.counts();
         let counts = self.workload.counts;
+        let mut deeds = self.adversaries.deeds.clone();
+        let honest = self.hosts.iter().filter(|host| !self.adversaries.contains(host.party));
+        let evidence: usize = honest.filter_map(Host::machine).map(AnyMachine::evidence).sum();
+        if evidence > 0 {
+            deeds.add("equivocations proven", evidence as u64);
+        }
         Report {
             commits,
             blocks,
@@ -98,6 +113,7 @@ impl Cluster {
             resubmitted: counts.resubmitted,
             finals: counts.finals,
             settled: counts.settled,
+            deeds,
             simulated_ms: self.elapsed() / 1_000,
             trace: hex::encode(&self.trace.finalize().as_bytes()[..8]),
             ..self.report.clone()

@@ -14,7 +14,7 @@ fn monitor() -> (Monitor, Genesis) {
     let options = Options { authorities: 4, shards: 2, ..Options::of_seed(0) };
     let mut genesis = Chain::new(&options).genesis;
     genesis.authorities.iter_mut().for_each(|authority| authority.stake = 1);
-    (Monitor::new(&genesis), genesis)
+    (Monitor::new(&genesis, AuthoritySet::default()), genesis)
 }
 
 fn broken(result: Result<(), Broken>) -> &'static str {
