@@ -94,6 +94,8 @@ pub struct Engine {
     /// Counts speculations, also over several tables, for the records to tell one from another.
     turn: u32,
     frontier: Frontier,
+    /// What a transaction took one thread in the last speculation, to go by where no serial execution was measured.
+    speculated_ns: Option<u64>,
     metrics: Metrics,
 }
 
@@ -111,6 +113,7 @@ impl Engine {
             memory,
             turn: 0,
             frontier: Frontier::default(),
+            speculated_ns: None,
             metrics: Metrics::default(),
         }
     }
@@ -172,6 +175,7 @@ impl Engine {
             Step::Speculate(_) => {
                 self.metrics.speculative += count as u64;
                 self.metrics.speculation_ns += took_ns;
+                self.speculated_ns = Some(took_ns * self.pool.threads() as u64 / count.max(1) as u64);
                 self.modes.speculated(count, took_ns, ended == Ended::Conflicts)
             }
         };
@@ -237,7 +241,7 @@ impl Engine {
     }
 
     fn shape(&self) -> Shape {
-        let mean_ns = self.modes.mean_ns().unwrap_or(MEAN_NS_UNKNOWN).max(1);
+        let mean_ns = self.modes.mean_ns().or(self.speculated_ns).unwrap_or(MEAN_NS_UNKNOWN).max(1);
         let chunk = (CHUNK_NS / mean_ns).clamp(1, CHUNK_MAX) as u32;
         let window = (chunk * CHUNKS_AHEAD * self.pool.threads() as u32).clamp(WINDOW_MIN, WINDOW_MAX);
         Shape { chunk, window, gives_up: self.policy == Policy::Auto }
@@ -319,13 +323,11 @@ fn run_serially<P: Program>(
 ) {
     let end = outcomes.len() + count;
     let mut view = Serial { table, counters };
-    while outcomes.len() < end {
-        let next = outcomes.len() + TOUCHED;
-        let places = (next..end.min(next + TOUCHED)).flat_map(|one| program.places(one));
-        std::hint::black_box(places.fold(0, |touched, place| touched ^ view.table.touch(place)));
-        for transaction in outcomes.len()..next.min(end) {
-            outcomes.push(program.execute(transaction, &mut view));
+    for transaction in outcomes.len()..end {
+        if transaction + PREFETCHED < end {
+            program.places(transaction + PREFETCHED).for_each(|place| view.table.prefetch(place));
         }
+        outcomes.push(program.execute(transaction, &mut view));
     }
 }
 
@@ -344,11 +346,11 @@ fn records_at_once(threads: usize) -> usize {
     WINDOW_MAX as usize + (threads + 1) * CHUNK_MAX as usize
 }
 
-/// Transactions whose places are loaded at once, ahead of their execution.
-const TOUCHED: usize = 16;
+/// How many transactions ahead of their execution places are brought into the cache.
+const PREFETCHED: usize = 16;
 
 /// A chunk is about this much work: long beside the taking of it, short beside a block.
-const CHUNK_NS: u64 = 2_000;
+const CHUNK_NS: u64 = 4_000;
 const CHUNK_MAX: u64 = 32;
 const MEAN_NS_UNKNOWN: u64 = 1_000;
 

@@ -6,6 +6,7 @@
 
 use std::hash::{BuildHasher, RandomState};
 
+use fresnel_crypto::prefetch;
 use fresnel_types::StateKey;
 
 use crate::slots::{Place, Slots, UNKNOWN};
@@ -49,13 +50,11 @@ impl Index {
                 *hash = self.hash(key);
                 *bucket = self.buckets[self.home(*hash)];
             }
-            let mut touched = 0;
             for (bucket, hash) in first.iter().zip(&hashes).take(group.len()) {
                 if bucket >> 32 == u64::from(*hash) && *bucket != 0 {
-                    touched ^= slots.get(*bucket as Place - 1).touch();
+                    prefetch(slots.get(*bucket as Place - 1));
                 }
             }
-            std::hint::black_box(touched);
             for (key, hash) in group.iter().zip(&hashes) {
                 let found = self.search(slots, key, *hash, self.home(*hash));
                 places.push(found.unwrap_or(UNKNOWN));

@@ -65,11 +65,6 @@ pub(crate) struct Slot {
 const _: () = assert!(size_of::<Slot>() == 64);
 
 impl Slot {
-    /// Brings the slot's line into the cache.
-    pub(crate) fn touch(&self) -> u64 {
-        self.head.load(Relaxed)
-    }
-
     pub(crate) fn set_key(&self, key: &StateKey) {
         for (word, bytes) in self.key.iter().zip(key.0.as_chunks().0) {
             word.store(u64::from_be_bytes(*bytes), Relaxed);

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed};
 
+use fresnel_crypto::prefetch;
 use fresnel_types::{StateKey, leaves::Account};
 
 use crate::{
@@ -104,9 +105,9 @@ impl Table {
         self.slots.get(place).value()
     }
 
-    /// Brings a slot into the cache.
-    pub(crate) fn touch(&self, place: Place) -> u64 {
-        self.slots.get(place).touch()
+    /// Asks for a slot to be brought into the cache.
+    pub(crate) fn prefetch(&self, place: Place) {
+        prefetch(self.slots.get(place));
     }
 
     /// Writes the account at `place`, opening it if it was not.

@@ -24,6 +24,8 @@ use std::{
     },
 };
 
+use fresnel_crypto::prefetch;
+
 use crate::{
     engine::{
         pool::{Job, lock},
@@ -185,8 +187,10 @@ impl<P: Program> Speculation<P> {
     }
 
     fn execute_chunk(&self, worker: &mut Worker, chunk: std::ops::Range<u32>) {
-        let places = chunk.clone().flat_map(|one| self.program.places(self.start + one as usize));
-        std::hint::black_box(places.fold(0, |touched, place| touched ^ self.slots.get(place).touch()));
+        for transaction in chunk.clone() {
+            let places = self.program.places(self.start + transaction as usize);
+            places.for_each(|place| prefetch(self.slots.get(place)));
+        }
         for transaction in chunk {
             if self.stop.0.load(Relaxed) {
                 return;
