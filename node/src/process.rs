@@ -317,7 +317,7 @@ impl Running {
         let inbox = self.router.local[&party].clone();
         let counters = Arc::clone(&self.router.counters);
         let keeper = Keeper { store, checkpoints, inbox, clock, counters };
-        let name = format!("{name}-keep");
+        let name = format!("keep-{name}");
         self.keepers.push((name.clone(), spawn(name, &self.ends, move || keeper.run())?));
         Ok((sender, restored))
     }

@@ -1,7 +1,5 @@
 //! What a worker hands out is stored, told, and there when it starts again.
 
-use std::sync::mpsc;
-
 use fresnel_types::{BlockIndex, Checkpoint, EntryNumber, LogEntry};
 
 use super::*;
@@ -9,7 +7,7 @@ use super::*;
 /// Once it is connected to its beacon, hands out the checkpoint of a block and tells the test what it hears of it.
 struct Saver {
     checkpoint: Checkpoint,
-    stored: mpsc::Sender<BlockIndex>,
+    stored: Sender<BlockIndex>,
 }
 
 impl Machine for Saver {
@@ -49,8 +47,8 @@ fn checkpoint(block: u64, first: u64) -> Checkpoint {
 fn start(
     cluster: &Cluster,
     checkpoint: Checkpoint,
-) -> Result<(Running, Option<Restored>, mpsc::Receiver<BlockIndex>), NodeError> {
-    let (stored, told) = mpsc::channel();
+) -> Result<(Running, Option<Restored>, Receiver<BlockIndex>), NodeError> {
+    let (stored, told) = crossbeam_channel::bounded(1);
     let mut opened = None;
     let running = Running::start(&cluster.setup(0), |role, restored, _, _| {
         let own = roles::party(AuthorityIndex(0), role).expect("a machine");
@@ -64,6 +62,17 @@ fn start(
     Ok((running, opened, told))
 }
 
+/// Lets a process store `checkpoint` and stops it; what its worker was opened with.
+fn store(cluster: &Cluster, checkpoint: Checkpoint) -> Option<Restored> {
+    let block = checkpoint.block;
+    let (mut running, restored, told) = start(cluster, checkpoint).expect("a free process");
+    assert_eq!(told.recv_timeout(PATIENCE).expect("it is stored in time"), block);
+    running.stop().expect("nothing failed");
+    restored
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
 fn one() -> Cluster {
     Cluster::new(1, &[&[&["beacon", "worker-0"]]])
 }
@@ -72,11 +81,7 @@ fn one() -> Cluster {
 fn what_was_stored_is_there_after_a_restart() {
     let cluster = one();
     for (block, first, before) in [(5, 10, None), (9, 12, Some((5, 2))), (11, 14, Some((9, 4)))] {
-        let (mut running, restored, told) =
-            start(&cluster, checkpoint(block, first)).expect("a free process");
-        let told = told.recv_timeout(Duration::from_secs(20)).expect("it is stored in time");
-        assert_eq!(told, BlockIndex(block));
-        running.stop().expect("nothing failed");
+        let restored = store(&cluster, checkpoint(block, first));
         let found = restored.map(|restored| (restored.block.0, restored.records.len()));
         assert_eq!(found, before);
         let stats = fs::read(cluster.data(0).join("stats.json")).expect("written at the end");
@@ -88,23 +93,20 @@ fn what_was_stored_is_there_after_a_restart() {
 #[test]
 fn a_keeper_that_fails_stops_the_process() {
     let cluster = one();
-    let (mut running, ..) = start(&cluster, checkpoint(5, 10)).expect("a free process");
-    running.stop().expect("nothing failed");
+    store(&cluster, checkpoint(5, 10));
     // A gap in a sequence: the keeper breaks off.
     let (mut running, _, told) = start(&cluster, checkpoint(6, 99)).expect("a free process");
-    let failed =
-        running.runtime().block_on(async { timeout(Duration::from_secs(20), running.failed()).await });
+    let failed = running.runtime().block_on(async { timeout(PATIENCE, running.failed()).await });
     failed.expect("the end of a thread is noticed");
     let error = running.stop().expect_err("its keeper failed");
-    assert!(matches!(error, NodeError::Panicked(ref name) if name == "worker-0-keep"), "{error}");
+    assert!(matches!(error, NodeError::Panicked(ref name) if name == "keep-worker-0"), "{error}");
     assert!(told.try_recv().is_err(), "nothing was told");
 }
 
 #[test]
 fn a_damaged_store_is_an_error_at_the_start() {
     let cluster = one();
-    let (mut running, ..) = start(&cluster, checkpoint(5, 10)).expect("a free process");
-    running.stop().expect("nothing failed");
+    store(&cluster, checkpoint(5, 10));
     fs::write(cluster.data(0).join("checkpoint/worker-0/CURRENT"), "nonsense").expect("own folder");
     let error = start(&cluster, checkpoint(6, 12)).expect_err("a damaged store");
     assert!(matches!(error, NodeError::Checkpoints(..)), "{error}");
