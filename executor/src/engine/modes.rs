@@ -34,9 +34,18 @@ pub(crate) struct Modes {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    Probing { left: usize, ns: u64 },
-    Serial { left: usize },
-    Speculating { since_probe: usize },
+    Probing {
+        left: usize,
+        ns: u64,
+    },
+    Serial {
+        left: usize,
+    },
+    /// The first is a short trial: a whole block at half the speed would take long to make good.
+    Speculating {
+        since_probe: usize,
+        trial: bool,
+    },
 }
 
 /// Why the mode changed.
@@ -64,7 +73,11 @@ impl Modes {
     /// Modes that found transactions to take so long.
     #[cfg(test)]
     pub(crate) fn speculating(mean_ns: u64) -> Self {
-        Self { mode: Mode::Speculating { since_probe: 0 }, mean_ns: Some(mean_ns), ..Self::default() }
+        Self {
+            mode: Mode::Speculating { since_probe: 0, trial: false },
+            mean_ns: Some(mean_ns),
+            ..Self::default()
+        }
     }
 
     /// What to do with `remaining` transactions on so many threads.
@@ -75,6 +88,7 @@ impl Modes {
             _ if threads == 1 => Step::Serial(remaining),
             Mode::Probing { left, .. } | Mode::Serial { left } => Step::Serial(left.min(remaining)),
             Mode::Speculating { .. } if short => Step::Serial(remaining),
+            Mode::Speculating { trial: true, .. } => Step::Speculate(remaining.min(TRIAL)),
             Mode::Speculating { .. } => Step::Speculate(remaining),
         }
     }
@@ -95,7 +109,8 @@ impl Modes {
                 let mean = *ns / PROBE as u64;
                 self.mean_ns = Some(mean);
                 let dear = mean >= SPECULATION_PAYS_NS;
-                self.mode = if dear { Mode::Speculating { since_probe: 0 } } else { self.paused() };
+                self.mode =
+                    if dear { Mode::Speculating { since_probe: 0, trial: true } } else { self.paused() };
                 Some(if dear { Switch::Dear } else { Switch::Cheap })
             }
             Mode::Serial { left } => {
@@ -111,13 +126,14 @@ impl Modes {
 
     /// After a speculation.
     pub(crate) fn speculated(&mut self, committed: usize, took_ns: u64, conflicts: bool) -> Option<Switch> {
-        let Mode::Speculating { since_probe } = &mut self.mode else { return None };
+        let Mode::Speculating { since_probe, trial } = &mut self.mode else { return None };
         let serial_ns = self.mean_ns.unwrap_or(0).saturating_mul(committed as u64);
         if conflicts || took_ns > serial_ns {
             self.mode = self.paused();
             return Some(if conflicts { Switch::Conflicts } else { Switch::Slow });
         }
         self.pause = PAUSE_MIN;
+        *trial = false;
         *since_probe += committed;
         if *since_probe >= PROBE_AGAIN {
             self.mode = PROBING;
@@ -145,7 +161,10 @@ const SPECULATION_PAYS_NS: u64 = 150;
 /// Below this much work, waking the other threads is not worth it.
 const SPECULATION_NS_MIN: u64 = 100_000;
 
-const PAUSE_MIN: usize = 512;
+/// Transactions of a speculation that is to show whether it pays.
+const TRIAL: usize = 1_024;
+
+const PAUSE_MIN: usize = 2_048;
 const PAUSE_MAX: usize = 1 << 16;
 
 #[cfg(test)]
@@ -171,13 +190,15 @@ mod tests {
             modes.executed(pause, 0);
             assert_eq!(modes.executed(PROBE, 20 * PROBE as u64), Some(Switch::Cheap));
         }
-        assert_eq!(pauses[..3], [512, 1_024, 2_048]);
+        assert_eq!(pauses[..3], [2_048, 4_096, 8_192]);
         assert_eq!(pauses[7..], [PAUSE_MAX, PAUSE_MAX]);
     }
 
     #[test]
     fn dear_transactions_are_speculated_until_they_conflict() {
         let mut modes = probed(1_000);
+        assert_eq!(modes.next(10_000, 2), Step::Speculate(TRIAL));
+        assert_eq!(modes.speculated(TRIAL, 600_000, false), None);
         assert_eq!(modes.next(10_000, 2), Step::Speculate(10_000));
         assert_eq!(modes.next(10_000, 1), Step::Serial(10_000), "one thread has nobody to share with");
         assert_eq!(modes.next(99, 2), Step::Serial(99), "too little to wake anybody");
