@@ -340,7 +340,11 @@ impl Cluster {
                     self.scheduler.after(time, Event::Checkpointed(index, incarnation));
                 }
                 Effect::Forget(before) => {
-                    let retained = self.setup.keeping.log_retained;
+                    let keeping = &self.setup.keeping;
+                    let retained = match party {
+                        Party::Beacon(_) => keeping.beacon_log_retained,
+                        Party::Worker(..) | Party::Client(_) => keeping.worker_log_retained,
+                    };
                     self.report.log_segments_deleted += self.hosts[index].forget(before, retained)?;
                 }
             }

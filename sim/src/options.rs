@@ -82,8 +82,11 @@ impl fmt::Display for Options {
 #[derive(Clone, Debug)]
 pub(crate) struct Keeping {
     pub(crate) segment_bytes: u64,
-    /// Bytes of a log that are kept for peers although the machine needs them no more.
-    pub(crate) log_retained: u64,
+    /// Bytes of a worker's log that are kept for peers although it needs them no more. Who is further behind than its
+    /// peers keep stays behind, so this is more than any fault lasts.
+    pub(crate) worker_log_retained: u64,
+    /// As much of a beacon's, which writes more.
+    pub(crate) beacon_log_retained: u64,
     /// When workers take checkpoints.
     pub(crate) checkpointing: Checkpointing,
     /// Commits from one checkpoint of a beacon to the next.
@@ -98,7 +101,8 @@ impl Keeping {
         let mut random = Random::new(seed, "keeping");
         Self {
             segment_bytes: random.pick(&[256 << 10, 1 << 20]),
-            log_retained: random.pick(&[0, 0, 128 << 10, 1 << 20]),
+            worker_log_retained: random.pick(&[256 << 10, 1 << 20]),
+            beacon_log_retained: random.pick(&[3 << 20, 6 << 20]),
             checkpointing: Checkpointing {
                 interval: random.pick(&[0, 100_000, 1_000_000, 5_000_000, 20_000_000]),
                 bytes_max: random.pick(&[2_000, 128 << 20]),
