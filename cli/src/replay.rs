@@ -17,13 +17,20 @@ pub(crate) struct Arguments {
     /// The genesis of the chain.
     #[arg(long, value_name = "FILE", env = "FRESNEL_GENESIS")]
     genesis: PathBuf,
+    /// Execute blocks on this many threads, speculating; the records are the same on any number.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
     /// Print one JSON array instead of lines.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let replayed = fresnel_node::replay(&arguments.folder, network::genesis(&arguments.genesis)?)?;
+    let replayed = fresnel_node::replay(
+        &arguments.folder,
+        network::genesis(&arguments.genesis)?,
+        arguments.threads.into(),
+    )?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&replayed)?);
     } else if replayed.is_empty() {

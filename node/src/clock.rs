@@ -1,6 +1,9 @@
 //! The one place that reads a clock: microseconds since the Unix epoch that never go back while the process lives.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::OnceLock,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use fresnel_types::Timestamp;
 
@@ -23,6 +26,13 @@ impl Clock {
     pub(crate) fn now(&self) -> Timestamp {
         self.at_anchor.plus(micros(self.anchor.elapsed()))
     }
+}
+
+/// Nanoseconds since the first call: for what measures itself.
+#[expect(clippy::disallowed_methods, reason = "drivers are where time comes from")]
+pub(crate) fn monotonic_nanos() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(FIRST.get_or_init(Instant::now).elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -185,8 +185,15 @@ impl Opener<'_> {
                 let genesis = Arc::clone(&self.genesis);
                 let batching = self.config.batching.clone();
                 let checkpointing = fresnel_shard::Checkpointing::default();
-                let config =
-                    fresnel_shard::Config { authority, shard, genesis, rules, batching, checkpointing };
+                let config = fresnel_shard::Config {
+                    authority,
+                    shard,
+                    genesis,
+                    rules,
+                    batching,
+                    checkpointing,
+                    execution: None,
+                };
                 let worker =
                     Worker::open(config, restored, log, now).map_err(|error| unrestored(role, error))?;
                 Ok(Box::new(worker))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use fresnel_log::{Log, Options};
-use fresnel_shard::{Batching, Worker};
+use fresnel_shard::{Batching, Execution, Policy, Worker};
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
     AuthorityIndex, BlockIndex, CommitIndex, EntryNumber, Genesis, LogEntry, OrderEvent, Record,
@@ -18,8 +18,14 @@ use fresnel_types::{
 use serde::Serialize;
 
 use crate::{
-    DataError, NodeError, checkpoints::RocksStore, clock::Clock, data::DataDirectory, disk::UnalteredDisk,
-    node::unrestored, process::SEGMENT_BYTES, roles,
+    DataError, NodeError,
+    checkpoints::RocksStore,
+    clock::{Clock, monotonic_nanos},
+    data::DataDirectory,
+    disk::UnalteredDisk,
+    node::unrestored,
+    process::SEGMENT_BYTES,
+    roles,
 };
 
 /// What executing the log of a worker again gave.
@@ -68,18 +74,21 @@ pub struct Difference {
 }
 
 /// Executes the logs of workers again: all of them in the data directory `path`, or only the one in its folder
-/// `log/worker-N`. The directory is held meanwhile, and nothing in it is changed.
+/// `log/worker-N`. With more than one thread, blocks are executed by as many, always speculating. The directory is held
+/// meanwhile, and nothing in it is changed.
 ///
 /// # Errors
 /// When there is no such directory, another process holds it, it belongs to another chain than that of `genesis`, or a log
 /// is damaged.
-pub fn replay(path: &Path, genesis: Genesis) -> Result<Vec<Replayed>, NodeError> {
+pub fn replay(path: &Path, genesis: Genesis, threads: usize) -> Result<Vec<Replayed>, NodeError> {
     let (data, only) = match worker_folder(path)? {
         Some((data, shard)) => (data, Some(shard)),
         None => (path.to_owned(), None),
     };
     let rules = Arc::new(Rules::of(&genesis));
     let genesis = Arc::new(genesis);
+    let execution =
+        (threads > 1).then_some(Execution { threads, policy: Policy::Speculative, clock: monotonic_nanos });
     let (data, authority) = DataDirectory::open_existing(&data, rules.chain)?;
     let shards: BTreeSet<ShardId> = match only {
         Some(shard) => [shard].into(),
@@ -101,6 +110,7 @@ pub fn replay(path: &Path, genesis: Genesis) -> Result<Vec<Replayed>, NodeError>
                 rules: Arc::clone(&rules),
                 batching,
                 checkpointing,
+                execution,
             };
             replay_worker(config, &data)
         })

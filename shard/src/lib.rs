@@ -19,5 +19,6 @@ mod settlement;
 mod worker;
 
 pub use checkpoints::Checkpointing;
+pub use fresnel_executor::engine::Policy;
 pub use fresnel_mempool::Batching;
-pub use worker::{Config, RecoveryError, Worker};
+pub use worker::{Config, Execution, RecoveryError, Worker};

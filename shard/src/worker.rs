@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use fresnel_crossshard::{CrossShard, Delivery};
-use fresnel_executor::{BlockInput, BlockOutput, Executor};
+use fresnel_executor::{
+    BlockInput, BlockOutput, Engine, Executor,
+    engine::{Clock, Policy},
+};
 use fresnel_mempool::{Batching, Mempool};
 use fresnel_state::Tree;
 use fresnel_types::{
@@ -45,6 +48,19 @@ pub struct Config {
     pub batching: Batching,
     /// When checkpoints are taken.
     pub checkpointing: Checkpointing,
+    /// Threads for blocks; without it the worker's own does everything. No record depends on it.
+    pub execution: Option<Execution>,
+}
+
+/// How blocks are executed.
+#[derive(Clone, Copy, Debug)]
+pub struct Execution {
+    /// How many threads, the worker's own included.
+    pub threads: usize,
+    /// When they speculate.
+    pub policy: Policy,
+    /// What the engine measures itself with.
+    pub clock: Clock,
 }
 
 /// Why a log does not restore a worker.
@@ -143,8 +159,11 @@ impl Worker {
     }
 
     /// With these leaves and nothing else.
-    fn new(config: Config, executor: Executor, tree: Tree, checkpoints: Checkpoints) -> Self {
-        let Config { authority, shard, rules, batching, .. } = config;
+    fn new(config: Config, mut executor: Executor, tree: Tree, checkpoints: Checkpoints) -> Self {
+        let Config { authority, shard, rules, batching, execution, .. } = config;
+        if let Some(Execution { threads, policy, clock }) = execution {
+            executor.set_engine(Engine::new(threads, policy, clock));
+        }
         let mempool = fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching };
         Self {
             authority,

@@ -81,8 +81,15 @@ impl AnyMachine {
             Party::Worker(authority, shard) if setup.options.workers == Workers::Real => {
                 let (genesis, batching) = (setup.genesis.clone(), Batching::default());
                 let checkpointing = setup.keeping.checkpointing.clone();
-                let config =
-                    fresnel_shard::Config { authority, shard, genesis, rules, batching, checkpointing };
+                let config = fresnel_shard::Config {
+                    authority,
+                    shard,
+                    genesis,
+                    rules,
+                    batching,
+                    checkpointing,
+                    execution: None,
+                };
                 let worker = Worker::open(config, restored, log, now).map_err(|error| error.to_string())?;
                 Ok(Self::Worker(Box::new(worker)))
             }

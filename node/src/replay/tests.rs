@@ -93,23 +93,26 @@ fn certified(block: u64, record: RecordDigest) -> Certified {
 #[test]
 fn what_was_certified_is_compared_with_what_comes_out() {
     let (_folder, path) = stored(None);
-    let first = replay(&path, genesis()).expect("a log").remove(0);
+    let first = replay(&path, genesis(), 1).expect("a log").remove(0);
     assert_eq!((first.commit, first.closed, first.executed), (CommitIndex(1), BlockIndex(1), BlockIndex(1)));
     assert_eq!((first.records, first.transactions, first.compared), (1, 1, 0));
     assert_eq!(first.difference, None);
     let record = first.last_record.expect("a payment is input");
 
     let (_folder, path) = stored(Some(certified(1, record)));
-    let same = replay(&path, genesis()).expect("a log").remove(0);
+    let same = replay(&path, genesis(), 1).expect("a log").remove(0);
     assert_eq!((same.closed, same.records, same.transactions), (BlockIndex(2), 1, 1));
     assert_eq!((same.compared, same.compared_up_to, same.difference), (1, BlockIndex(1), None));
-    let one = replay(&path.join("log/worker-0"), genesis()).expect("a worker's folder").remove(0);
-    assert_eq!(Replayed { micros: 0, ..one }, Replayed { micros: 0, ..same });
+    let one = replay(&path.join("log/worker-0"), genesis(), 1).expect("a worker's folder").remove(0);
+    let same = Replayed { micros: 0, ..same };
+    assert_eq!(Replayed { micros: 0, ..one }, same);
+    let speculating = replay(&path, genesis(), 3).expect("a log").remove(0);
+    assert_eq!(Replayed { micros: 0, ..speculating }, same, "on any number of threads");
 
     let foreign = RecordDigest([9; 32]);
     for (what, computed) in [(certified(1, foreign), Some(record)), (certified(2, foreign), None)] {
         let (_folder, path) = stored(Some(what));
-        let other = replay(&path, genesis()).expect("a log").remove(0);
+        let other = replay(&path, genesis(), 1).expect("a log").remove(0);
         let expected = Difference { block: what.block, certified: Some(foreign), computed };
         assert_eq!(other.difference, Some(expected));
     }
@@ -128,7 +131,7 @@ fn a_torn_tail_is_left_out_and_stays_in_the_file() {
     let behind = bytes.iter().rposition(|byte| *byte != 0).expect("entries") + 1_024;
     bytes[behind..behind + 100].fill(0xff);
     fs::write(&segment, &bytes).expect("own file");
-    let replayed = replay(&path, genesis()).expect("a log with a torn tail").remove(0);
+    let replayed = replay(&path, genesis(), 1).expect("a log with a torn tail").remove(0);
     assert!(replayed.torn_bytes > 0 && replayed.records == 1, "{replayed:?}");
     assert!(fs::read(&segment).expect("a file") == bytes, "not a byte was altered");
 }
@@ -137,18 +140,18 @@ fn a_torn_tail_is_left_out_and_stays_in_the_file() {
 fn directories_in_use_foreign_or_absent_are_refused() {
     let (folder, path) = stored(None);
     let other = Genesis { name: "other".to_owned(), ..genesis() };
-    let error = replay(&path, other).expect_err("another chain");
+    let error = replay(&path, other, 1).expect_err("another chain");
     assert!(matches!(error, NodeError::Data(DataError::Foreign { .. })), "{error}");
-    let error = replay(&folder.path().join("nothing"), genesis()).expect_err("no directory");
+    let error = replay(&folder.path().join("nothing"), genesis(), 1).expect_err("no directory");
     assert!(matches!(error, NodeError::Unreadable(..)), "{error}");
-    let error = replay(folder.path(), genesis()).expect_err("a folder of others");
+    let error = replay(folder.path(), genesis(), 1).expect_err("a folder of others");
     assert!(matches!(error, NodeError::Data(DataError::Io(..))), "{error}");
     assert!(fs::read_dir(folder.path()).expect("a folder").count() == 1, "nothing was made there");
 
     let identity = Identity { chain: genesis().chain(), authority: AUTHORITY };
     let _held = DataDirectory::open(&path, &identity).expect("its process");
     for path in [path.clone(), path.join("log/worker-0")] {
-        let error = replay(&path, genesis()).expect_err("in use");
+        let error = replay(&path, genesis(), 1).expect_err("in use");
         assert!(matches!(error, NodeError::Data(DataError::Locked(_))), "{error}");
     }
 }

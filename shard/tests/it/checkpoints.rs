@@ -234,6 +234,7 @@ impl Scene {
             rules: Arc::new(Rules::of(genesis)),
             batching: Batching::default(),
             checkpointing: EAGER,
+            execution: None,
         }
     }
 

@@ -85,6 +85,7 @@ fn open(genesis: &Arc<Genesis>, log: Vec<LogEntry>) -> Worker {
         rules: Arc::new(Rules::of(genesis)),
         batching: Batching::default(),
         checkpointing: Checkpointing::default(),
+        execution: None,
     };
     Worker::open(config, None, log.into(), Timestamp(1)).expect("a log without gaps")
 }

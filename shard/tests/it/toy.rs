@@ -136,6 +136,7 @@ impl Toy {
             rules: self.rules.clone(),
             batching: Batching::default(),
             checkpointing: self.checkpointing.clone(),
+            execution: None,
         }
     }
 
