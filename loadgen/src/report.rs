@@ -173,7 +173,8 @@ pub struct Quantiles {
 pub struct Cpu {
     /// Of all processes of all authorities, per settled transaction.
     pub us_per_tx: f64,
-    /// The same by what it was spent on, `client` being the load generator; what is not measured is left out.
+    /// The same by what it was spent on, by thread: `client` is the load generator, `store` the checkpoints. The tree is
+    /// hashed by the threads that execute. What was not measured is left out.
     pub by_stage: BTreeMap<String, f64>,
     /// The load generator's share of all CPU time.
     pub loadgen_share: f64,
@@ -258,6 +259,8 @@ fn stage(thread: &str) -> &'static str {
         "verify"
     } else if starts_with("net") {
         "disseminate"
+    } else if starts_with("keep-") || starts_with("rocksdb") {
+        "store"
     } else {
         "other"
     }

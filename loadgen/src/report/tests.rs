@@ -20,6 +20,8 @@ fn report() -> Report {
         ("beacon", 250),
         ("verify-0", 2_000),
         ("net", 100),
+        ("keep-worker-0", 150),
+        ("rocksdb:low", 50),
         ("stats", 50),
     ]
     .map(|(thread, micros)| (thread.to_owned(), micros))
@@ -88,11 +90,12 @@ fn the_format_is_the_published_one() {
             "final_within_shard": quantiles, "settled_cross_shard": quantiles
         },
         "cpu": {
-            "us_per_tx": 39.0,
+            "us_per_tx": 41.0,
             "by_stage": {
-                "execute": 15.0, "order": 2.5, "verify": 20.0, "disseminate": 1.0, "other": 0.5, "client": 1.0
+                "execute": 15.0, "order": 2.5, "verify": 20.0, "disseminate": 1.0, "store": 2.0, "other": 0.5,
+                "client": 1.0
             },
-            "loadgen_share": 0.025
+            "loadgen_share": 0.024
         },
         "memory": {"rss_mb_max": {"authority-0": 77.0}},
         "audit": {
