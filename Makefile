@@ -32,7 +32,7 @@ demo: build
 test: format-check clippy deny doc-tests unit-tests bench-check
 	@echo 'make test: all passed'
 
-# RocksDB is compiled from source, once, which takes a while: a quarter of an hour on two cores.
+# RocksDB is compiled from source, once, which takes a while: eight minutes on two cores.
 libclang:
 	@.ci/libclang
 
