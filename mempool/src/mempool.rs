@@ -124,7 +124,7 @@ impl Mempool {
     pub fn recover_covered(&mut self, bytes: Vec<u8>) {
         let id = BatchId::of(&bytes);
         if !self.store.contains(&id)
-            && let Some((author, _)) = head(&bytes, self.config.shard)
+            && let Some((author, _)) = head(id, &bytes, self.config.shard)
         {
             self.store.insert_executed(id, author, bytes);
         }
@@ -264,9 +264,8 @@ impl Mempool {
         effects: &mut Vec<Effect>,
     ) {
         let id = BatchId::of(&bytes);
-        let Some((author, name)) = head(&bytes, self.config.shard)
+        let Some((author, name)) = head(id, &bytes, self.config.shard)
             .filter(|(author, _)| self.config.rules.committee.authority(*author).is_some())
-            .map(|(author, count)| (author, BatchRef { id, count, bytes: bytes.len() as u32 }))
         else {
             self.counters.refused += 1;
             return;
@@ -319,11 +318,7 @@ impl Mempool {
     }
 
     fn tell_stored(&self, ids: &[BatchId], effects: &mut Vec<Effect>) {
-        let name = |id: &BatchId| {
-            let bytes = self.store.get(id)?;
-            let (_, count) = head(bytes, self.config.shard)?;
-            Some(BatchRef { id: *id, count, bytes: bytes.len() as u32 })
-        };
+        let name = |id: &BatchId| Some(head(*id, self.store.get(id)?, self.config.shard)?.1);
         for ids in ids.chunks(IDS_MAX) {
             let names = ids.iter().filter_map(name).collect();
             effects.push(send(Party::Beacon(self.config.authority), Message::Stored(names)));
@@ -473,11 +468,12 @@ fn member(signed: &SignedTransaction) -> Member {
     }
 }
 
-/// The author of a batch of the shard and how many transactions it has. Its first bytes alone are read: the rest was
-/// checked with the signatures.
-fn head(bytes: &[u8], shard: ShardId) -> Option<(AuthorityIndex, u32)> {
-    let head: (AuthorityIndex, ShardId, u64) = codec::decode(bytes.get(..HEAD_BYTES)?).ok()?;
-    (head.1 == shard).then_some((head.0, u32::try_from(head.2).ok()?))
+/// The author of a batch of the shard, and its name. Its first bytes alone are read: the rest was checked with the
+/// signatures.
+fn head(id: BatchId, bytes: &[u8], shard: ShardId) -> Option<(AuthorityIndex, BatchRef)> {
+    let (author, of, count): (AuthorityIndex, ShardId, u64) = codec::decode(bytes.get(..HEAD_BYTES)?).ok()?;
+    let name = BatchRef { id, count: u32::try_from(count).ok()?, bytes: bytes.len() as u32 };
+    (of == shard).then_some((author, name))
 }
 
 fn send(to: Party, message: Message) -> Effect {
