@@ -17,11 +17,12 @@ CHECK := --authorities 4 --shards 2 --rate 1000 --duration 5s --cross-shard 0.2 
 
 # Steps run one after the other, also under `make -j`: they share the build and the machine's cores.
 .NOTPARALLEL:
-.PHONY: help demo test build libclang format-check clippy deny unit-tests doc-tests bench-check
+.PHONY: help demo test model build libclang format-check clippy deny unit-tests doc-tests bench-check
 
 help:
 	@echo 'make demo    build, then run a local cluster of 4 authorities and 2 shards under load and audit it'
 	@echo 'make test    everything CI checks: format, lints, dependencies, tests, doc tests, a short bench'
+	@echo 'make model   check the TLA+ model of the commit rule `fast` with TLC (Java; about 4 minutes)'
 	@echo 'make build   only build the `fresnel` binary ($(FRESNEL))'
 	@echo 'make help    this list'
 
@@ -31,6 +32,10 @@ demo: build
 
 test: format-check clippy deny doc-tests unit-tests bench-check
 	@echo 'make test: all passed'
+
+# Not part of `make test`: it needs Java, and the rule changes rarely.
+model:
+	beacon/model/check
 
 # RocksDB is compiled from source, once, which takes a while: eight minutes on two cores.
 libclang:
