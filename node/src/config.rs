@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use fresnel_beacon::Pacing;
 use fresnel_shard::Batching;
-use fresnel_types::{AuthorityIndex, frame::Role};
+use fresnel_types::{Ablation, AuthorityIndex, frame::Role};
 use serde::{Deserialize, Serialize};
 
 use crate::roles;
@@ -41,6 +41,10 @@ pub struct Config {
     /// Threads that check what links and clients bring; by default one per core.
     #[serde(default)]
     pub verify_threads: Option<usize>,
+    /// What a benchmark leaves out, the same at every process: `signatures`, `execution`, `tree`, `store`. Refused on
+    /// every other chain.
+    #[serde(default, skip_serializing_if = "Ablation::is_empty")]
+    pub ablate: Ablation,
     /// Local timing of the beacon.
     #[serde(default, with = "PacingSection")]
     pub pacing: Pacing,

@@ -29,6 +29,8 @@ pub(crate) trait Outlet {
 pub(crate) struct Driver<D, O> {
     pub(crate) machine: Box<dyn Machine + Send>,
     pub(crate) log: Log<D>,
+    /// Whether anything goes to the log. Otherwise a benchmark leaves that out, and nothing survives the process.
+    pub(crate) keeps: bool,
     /// Bytes of the log that stay although the machine needs them no more.
     pub(crate) log_retained: u64,
     /// To the keeper of a worker's checkpoints.
@@ -99,7 +101,9 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
 
     fn conclude(&mut self, effects: &mut Vec<Effect>) -> Result<(), LogError> {
         for effect in effects.iter() {
-            if let Effect::Persist(entry) = effect {
+            if let Effect::Persist(entry) = effect
+                && self.keeps
+            {
                 self.log.append(entry)?;
                 count(&self.counters.log_entries);
             }

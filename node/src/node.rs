@@ -7,8 +7,8 @@ use fresnel_crypto::SigningKey;
 use fresnel_log::LogError;
 use fresnel_shard::Worker;
 use fresnel_types::{
-    AuthorityIndex, Entries, Genesis, Machine, PublicKey, Timestamp, checkpoint::Restored, frame::Role,
-    genesis::GenesisError, verify::Rules,
+    AuthorityIndex, Entries, Genesis, Machine, PublicKey, Timestamp, ablation::NotForBenchmarks,
+    checkpoint::Restored, frame::Role, genesis::GenesisError, verify::Rules,
 };
 
 use crate::{
@@ -39,6 +39,9 @@ pub enum NodeError {
     /// The genesis describes no chain.
     #[error("the genesis describes no chain")]
     Genesis(#[from] GenesisError),
+    /// Something shall be left out on a chain that is not for benchmarks.
+    #[error("the configuration asks for what the chain does not allow")]
+    Ablation(#[from] NotForBenchmarks),
     /// The topology is not one of the chain.
     #[error("the topology does not fit")]
     Topology(#[from] TopologyError),
@@ -104,7 +107,7 @@ impl Node {
         let topology = Topology::load(&config.topology, &genesis)?;
         let network_key = keys::load(&config.network_key)?;
         let consensus_key = consensus_key(config, &genesis)?;
-        let rules = Arc::new(Rules::of(&genesis));
+        let rules = Arc::new(Rules::of(&genesis).without(config.ablate.clone())?);
         let rpc = config.rpc_address.clone().map(|address| (address, rpc::chain_info(&genesis)));
         let opener = Opener { genesis: Arc::new(genesis), rules: Arc::clone(&rules), config, consensus_key };
         let setup = Setup {

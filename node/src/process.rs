@@ -16,8 +16,8 @@ use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_log::{Log, LogError, Options};
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
-    AuthorityIndex, Checkpoint, Entries, Input, Machine, Party, PublicKey, Timestamp, checkpoint::Restored,
-    frame::Role, rpc::ChainInfo, verify::Rules,
+    AuthorityIndex, Checkpoint, Entries, Input, Machine, Party, PublicKey, Timestamp, ablation::Part,
+    checkpoint::Restored, frame::Role, rpc::ChainInfo, verify::Rules,
 };
 use rustls::{ClientConfig, ServerConfig};
 use tokio::{
@@ -273,27 +273,29 @@ impl Running {
         clock: Clock,
         mut open: impl Open,
     ) -> Result<(), NodeError> {
+        let keeps = setup.rules.does(Part::Store);
         for (role, party, inbox) in receivers {
             let name = roles::name(role);
-            let (checkpoints, restored) = match party {
-                Party::Worker(..) => {
-                    let (sender, restored) = self.open_checkpoints(&name, party, data, clock)?;
-                    (Some(sender), restored)
-                }
-                Party::Beacon(_) | Party::Client(_) => (None, None),
+            let mut store = match party {
+                Party::Worker(..) => Some(open_checkpoints(&name, data)?),
+                Party::Beacon(_) | Party::Client(_) => None,
             };
-            let checkpoint = restored.as_ref().map(|restored| restored.block.0);
-            let failed = |error| NodeError::Log(name.clone(), error);
-            let disk = FileDisk::open(&data.log(&name)).map_err(|error| failed(error.into()))?;
-            let (log, recovered) =
-                Log::open(disk, Options { segment_bytes: SEGMENT_BYTES }).map_err(failed)?;
-            let (entries, cut) = (recovered.entries.entries.len(), recovered.cut);
-            let machine = open(role, restored, recovered.entries, clock.now())?;
-            tracing::info!(machine = name, ?checkpoint, entries, ?cut, "opened");
+            let (machine, log) = loop {
+                let error = match restore(role, &name, store.as_ref(), data, clock, &mut open) {
+                    Ok(opened) => break opened,
+                    Err(error) => error,
+                };
+                if !error.is_damaged_checkpoint() || !store.as_mut().is_some_and(AlternatingStore::reject) {
+                    return Err(error);
+                }
+                tracing::error!(machine = name, error = %chain(&error), "the newest checkpoint is given up, the one before is tried");
+                count(&self.router.counters.checkpoints_rejected);
+            };
+            let checkpoints = store.map(|store| self.start_keeper(&name, party, store, keeps, clock)).transpose()?;
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
             let log_retained = setup.log_retained;
-            let driver = Driver { machine, log, log_retained, checkpoints, inbox, outlet, clock, counters };
+            let driver = Driver { machine, log, keeps, log_retained, checkpoints, inbox, outlet, clock, counters };
             let thread = spawn(name.clone(), &self.ends, move || driver.run())?;
             self.drivers.push((name, thread));
         }
@@ -305,7 +307,8 @@ impl Running {
         &mut self,
         name: &str,
         party: Party,
-        data: &DataDirectory,
+        store: AlternatingStore,
+        keeps: bool,
         clock: Clock,
     ) -> Result<(Sender<Box<Checkpoint>>, Option<Restored>), NodeError> {
         let failed = |error| NodeError::Checkpoints(name.to_owned(), error);
@@ -316,7 +319,7 @@ impl Running {
         let (sender, checkpoints) = checkpoints::channel();
         let inbox = self.router.local[&party].clone();
         let counters = Arc::clone(&self.router.counters);
-        let keeper = Keeper { store, checkpoints, inbox, clock, counters };
+        let keeper = Keeper { store, keeps, checkpoints, inbox, clock, counters };
         let name = format!("keep-{name}");
         self.keepers.push((name.clone(), spawn(name, &self.ends, move || keeper.run())?));
         Ok((sender, restored))

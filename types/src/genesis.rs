@@ -54,6 +54,8 @@ pub struct Parameters {
     pub account_minimum: Amount,
 }
 
+    /// Whether the chain is for benchmarks alone: its processes may be told to leave out parts of their work.
+    pub bench: bool,
 impl Default for Parameters {
     fn default() -> Self {
         Self {
@@ -73,6 +75,7 @@ impl Default for Parameters {
             account_minimum: Amount(1),
         }
     }
+            bench: false,
 }
 
 /// An account funded from the start.

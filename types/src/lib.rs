@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ablation;
 pub mod authorities;
 pub mod batch;
 pub mod checkpoint;
@@ -36,6 +37,7 @@ pub mod write_set;
 
 pub use authorities::AuthoritySet;
 pub use batch::{Batch, BatchRef};
+pub use ablation::Ablation;
 pub use checkpoint::Checkpoint;
 pub use codec::{CodecError, decode, encode};
 pub use commit::{Close, Commit, CommitVote, Order, OrderEvent, OrderedBatch};

@@ -8,9 +8,12 @@ use std::ops::Deref;
 use fresnel_crypto::{Item, Verifier, is_small_order};
 
 use crate::{
-    Action, Amount, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch, Genesis, Message,
+    Ablation, Action, Address, Amount, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch, Genesis, Message,
     Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature, SignedTransaction,
-    SignedVertex, Transaction, VertexHead, VertexRef, Vote, codec,
+    SignedVertex, Transaction, VertexHead, VertexRef, Vote,
+    ablation::{NotForBenchmarks, Part},
+    codec,
+    identities::{Unsigned, addresses},
     limits::{ATTESTATIONS_PER_HEADER_MAX, BATCH_BYTES_MAX, SUBMISSION_MAX},
     vertex::{vertex_signing_digest, vote_signing_digest},
 };
@@ -78,6 +81,8 @@ pub struct Rules {
     pub shards: Shards,
     /// Constants of the protocol.
     pub parameters: Parameters,
+    /// What a benchmark leaves out.
+    ablation: Ablation,
 }
 
 /// Items in one frame of votes, requests or certificates; a committee's worth for some rounds.
@@ -92,7 +97,24 @@ impl Rules {
             committee: genesis.committee(),
             shards: genesis.shards,
             parameters: genesis.parameters.clone(),
+            ablation: Ablation::default(),
         }
+    }
+
+    /// The same, leaving out `ablation`.
+    ///
+    /// # Errors
+    /// When that is anything and the chain is not for benchmarks.
+    pub fn without(self, ablation: Ablation) -> Result<Self, NotForBenchmarks> {
+        if !ablation.is_empty() && !self.parameters.bench {
+            return Err(NotForBenchmarks(ablation));
+        }
+        Ok(Self { ablation, ..self })
+    }
+
+    /// Whether a benchmark leaves out `part`.
+    pub fn leaves_out(&self, part: Part) -> bool {
+        self.ablation.contains(part)
     }
 
     /// Checks messages of peers together; one verdict each, in order.
@@ -149,8 +171,8 @@ impl Rules {
             } else {
                 Err(RejectionCode::Overloaded)
             };
-            if verdict.is_ok() {
-                signatures.transaction(owner, signed);
+            if verdict.is_ok() && !self.leaves_out(Part::Signatures) {
+                signatures.transaction(owner, signed, hashed.digests[owner]);
             }
             verdicts.push(verdict);
         }
@@ -382,7 +404,9 @@ impl Rules {
         for signed in &batch.transactions {
             self.transaction_form(batch.shard, &signed.transaction)
                 .map_err(|_| VerifyError::Batch("a transaction is malformed or of another chain or shard"))?;
-            signatures.transaction(owner, signed);
+            if !self.leaves_out(Part::Signatures) {
+                signatures.transaction(owner, signed, digest);
+            }
         }
         Ok(())
     }

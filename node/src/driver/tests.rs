@@ -106,6 +106,7 @@ fn run(syncs: usize, deadline: Option<Timestamp>) -> (Result<(), LogError>, Vec<
     let driver = Driver {
         machine: Box::new(Greeter { deadline }),
         log,
+        keeps: true,
         log_retained: 0,
         checkpoints: None,
         inbox: receiver,
@@ -177,6 +178,7 @@ fn checkpoints_leave_and_segments_go_once_all_is_durable() {
     let driver = Driver {
         machine: Box::new(Saver),
         log,
+        keeps: true,
         log_retained: 100_000,
         checkpoints: Some(sender),
         inbox: receiver,

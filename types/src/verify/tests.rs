@@ -294,3 +294,39 @@ fn clients_words_are_not_machines() {
     assert_eq!(check(Message::Submit { request: 0, transactions: vec![] }), Err(VerifyError::Misplaced));
     assert_eq!(check(Message::Progress(vec![])), Err(VerifyError::Misplaced));
 }
+
+#[test]
+fn only_a_chain_for_benchmarks_leaves_anything_out() {
+    let left_out: Ablation = [Part::Signatures].into_iter().collect();
+    assert_eq!(rules().without(left_out.clone()).err(), Some(NotForBenchmarks(left_out.clone())));
+    assert!(rules().without(Ablation::default()).is_ok());
+
+    let mut genesis = GENESIS.clone();
+    genesis.parameters.bench = true;
+    let rules = Rules::of(&genesis).without(left_out).expect("for benchmarks");
+    let transaction = Transaction {
+        chain: rules.chain,
+        sender: PublicKey::of(&key(1)),
+        nonce: Nonce(0),
+        fee: Amount(1),
+        valid_until: Timestamp(1),
+        action: Action::Transfer { recipient: Address([7; 32]), amount: Amount(1) },
+    };
+    let shard = rules.shards.of_prefix(transaction.sender.address().prefix());
+    let unsigned = SignedTransaction { transaction, signature: Signature([0; 64]) };
+    let batch = || Batch { author: AuthorityIndex(0), shard, transactions: vec![unsigned] };
+    let accepts = |rules: &Rules| {
+        let mut verifier = Verifier::with_seed([0; 32]);
+        let submitted = rules.verify_submission(&mut verifier, shard, vec![unsigned]);
+        let message = Message::Batch(codec::encode(&batch()));
+        (submitted[0].is_ok(), rules.verify_one(&mut verifier, message).is_ok())
+    };
+    assert_eq!((accepts(&rules), accepts(&Rules::of(&genesis))), ((true, true), (false, false)));
+    let forged = Vote {
+        vertex: genesis_refs()[0],
+        voter: AuthorityIndex(0),
+        signature: Signature([0; 64]),
+    };
+    let verdict = rules.verify_one(&mut Verifier::with_seed([0; 32]), Message::Votes(vec![forged]));
+    assert_eq!(verdict.err(), Some(VerifyError::Signature), "authorities still sign");
+}
