@@ -211,7 +211,7 @@ fn main() -> anyhow::Result<()> {
             });
             if let Some(median) = median(&mut ratios) {
                 let metrics = engine.metrics();
-                let again = metrics.reexecuted_conflict + metrics.reexecuted_wasted;
+                let again = metrics.reexecuted_value + metrics.reexecuted_wasted;
                 println!(
                     "{group_name}/{name}: {median:.3} times serial in {} pairs; of all transactions {:.1} % speculated, {:.1} % executed again",
                     ratios.len(),

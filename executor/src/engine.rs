@@ -4,6 +4,7 @@
 //! is written and seen ahead of the commit frontier. `speculation` is the algorithm, with where it parts from
 //! its sources; `modes` decides when to use it; `pool` has the threads.
 
+mod frontier;
 mod modes;
 mod pool;
 mod program;
@@ -13,23 +14,22 @@ mod versions;
 mod views;
 mod wait;
 
-use std::{
-    mem,
-    panic::resume_unwind,
-    sync::{Arc, atomic::AtomicUsize},
-};
+use std::{mem, sync::Arc};
+
+use fresnel_crypto::prefetch;
 
 pub use program::{Counter, Program, View};
 
 use crate::{
     engine::{
+        frontier::{Ended, Frontier, Tally},
         modes::{Modes, Step, Switch},
-        pool::{Pool, lock},
-        records::Records,
-        speculation::{Ended, Frontier, Memory, Padded, Shape, Speculation, Worker, WriteBack},
-        versions::{NODES_MAX, NODES_RUN, Versions, WRITERS_MAX},
-        views::{Serial, Sums},
+        pool::Pool,
+        speculation::{Memory, Padded, Shape, Speculation, WINDOW_MAX},
+        versions::{WORKERS_MAX, WRITERS_MAX},
+        views::{Direct, Sums},
     },
+    sync::lock,
     table::Table,
 };
 
@@ -56,14 +56,20 @@ pub struct Metrics {
     pub speculative: u64,
     /// Executions ahead of the frontier, those in vain included.
     pub executions_ahead: u64,
-    /// Executions whose checks were looked at.
+    /// Executions ahead whose checks were looked at.
     pub validations: u64,
-    /// Second executions because a check failed.
-    pub reexecuted_conflict: u64,
+    /// Transactions that speculations executed at the frontier without any execution ahead.
+    pub in_turn: u64,
+    /// Of these, those that another thread had taken and did not come to.
+    pub taken_over: u64,
+    /// Second executions because the first saw another value.
+    pub reexecuted_value: u64,
+    /// Second executions because the first saw something exist that does not, or the reverse.
+    pub reexecuted_existence: u64,
+    /// Second executions because a counter has room, or not, otherwise than the first saw.
+    pub reexecuted_counter: u64,
     /// Second executions because the first panicked or had no room.
     pub reexecuted_wasted: u64,
-    /// First executions at the frontier, because the thread that had taken them had not begun.
-    pub taken_over: u64,
     /// Speculations begun.
     pub speculations: u64,
     /// Probes that found transactions too cheap to speculate.
@@ -74,14 +80,12 @@ pub struct Metrics {
     pub switched_conflicts: u64,
     /// Speculations after which the mode changed because they were slower than serial execution.
     pub switched_slow: u64,
-    /// Speculations that ended because the arena was full or a record too small; the next had larger ones.
+    /// Times that records were too small; they were larger from then on.
     pub grown: u64,
     /// Time in serial execution.
     pub serial_ns: u64,
     /// Time in speculations.
     pub speculation_ns: u64,
-    /// Of that, writing back what was committed.
-    pub write_back_ns: u64,
 }
 
 /// Executes blocks. It has its own threads for as long as it lives, since a block is too short to start any.
@@ -93,7 +97,6 @@ pub struct Engine {
     memory: Arc<Memory>,
     /// Counts speculations, also over several tables, for the records to tell one from another.
     turn: u32,
-    frontier: Frontier,
     /// What a transaction took one thread in the last speculation, to go by where no serial execution was measured.
     speculated_ns: Option<u64>,
     metrics: Metrics,
@@ -103,8 +106,8 @@ impl Engine {
     /// An engine of `threads` threads, at least one, the caller's included. Whoever makes it decides how many that is and
     /// gives the clock: this crate starts no thread and reads no clock otherwise.
     pub fn new(threads: usize, policy: Policy, clock: Clock) -> Self {
-        let pool = Pool::new(threads.max(1));
-        let memory = Arc::new(Memory::new(pool.threads(), NODES_FIRST, WORDS_FIRST));
+        let pool = Pool::new(threads.clamp(1, WORKERS_MAX));
+        let memory = Arc::new(Memory::new(pool.threads(), WORDS_FIRST));
         Self {
             pool,
             policy,
@@ -112,7 +115,6 @@ impl Engine {
             modes: Modes::default(),
             memory,
             turn: 0,
-            frontier: Frontier::default(),
             speculated_ns: None,
             metrics: Metrics::default(),
         }
@@ -197,16 +199,13 @@ impl Engine {
         counters: &mut [Counter],
         outcomes: &mut Vec<u64>,
     ) -> Ended {
-        let start = outcomes.len();
-        let count = count.min(WRITERS_MAX - 1) as u32;
-        let epoch = table.next_epoch();
-        self.reset_memory();
+        self.begin_turn();
         let job = Arc::new(Speculation {
             program: program.clone(),
-            start,
-            count,
+            start: outcomes.len(),
+            count: count.min(WRITERS_MAX) as u32,
             slots: table.slots().clone(),
-            epoch,
+            epoch: table.next_epoch(),
             turn: self.turn,
             sums: Sums::new(counters),
             shape: self.shape(),
@@ -215,94 +214,58 @@ impl Engine {
             committed: Padded::default(),
             stop: Padded::default(),
             lacks_room: false.into(),
-            frontier: Padded(mem::take(&mut self.frontier).into()),
+            frontier: Padded(Frontier::new(mem::take(outcomes), counters.to_vec()).into()),
         });
         self.pool.run(job.clone());
         let done = Arc::into_inner(job).expect("all threads let go of a job before it is over");
-        let mut frontier =
-            done.frontier.0.into_inner().expect("a panic at the frontier went on in this thread");
-        if let Some(panic) = frontier.panic {
-            resume_unwind(panic);
-        }
-        self.count(&frontier);
-        done.sums.write_to(counters);
+        let frontier = done.frontier.0.into_inner().expect("a panic at the frontier went on in this thread");
+        *outcomes = frontier.outcomes;
+        counters.copy_from_slice(&frontier.counters);
         drop(done.memory);
-        self.write_back(table, epoch, &mut frontier);
-        // Heads under the epoch of the speculation name nodes, so marks of changes need the next.
-        table.next_epoch();
-        outcomes.append(&mut frontier.outcomes);
-        let ended = frontier.ended;
-        let Frontier { outcomes, writes, .. } = frontier;
-        self.frontier = Frontier { outcomes, writes, ..Frontier::default() };
-        if ended == Ended::Memory {
-            self.grow();
-        }
-        ended
+        self.end_turn(table, &frontier.tally);
+        frontier.ended
     }
 
     fn shape(&self) -> Shape {
         let mean_ns = self.modes.mean_ns().or(self.speculated_ns).unwrap_or(MEAN_NS_UNKNOWN).max(1);
         let chunk = (CHUNK_NS / mean_ns).clamp(1, CHUNK_MAX) as u32;
         let window = (chunk * CHUNKS_AHEAD * self.pool.threads() as u32).clamp(WINDOW_MIN, WINDOW_MAX);
-        Shape { chunk, window, gives_up: self.policy == Policy::Auto }
+        Shape { chunk, window, gives_up: self.policy == Policy::Auto, helps: mean_ns >= HELPS_NS }
     }
 
-    /// Makes larger what was too small: records if one lacked room, else the arena.
-    fn grow(&mut self) {
-        self.metrics.grown += 1;
-        let Memory { versions, records, workers } = &*self.memory;
-        let wanted = workers.iter().map(|worker| lock(worker).words_wanted).max().unwrap_or(0);
-        let (nodes, words) = if wanted > records.words() {
-            (versions.capacity(), wanted)
-        } else {
-            ((2 * versions.capacity()).min(NODES_MAX), records.words())
-        };
-        self.memory = Arc::new(Memory::new(self.pool.threads(), nodes, words));
-    }
-
-    /// Takes nodes back and begins a new turn.
-    fn reset_memory(&mut self) {
+    /// So that nothing of an earlier speculation, not even of one that a panic ended, is taken for something of the next.
+    fn begin_turn(&mut self) {
+        self.memory.workers.iter().for_each(|worker| lock(worker).changed.clear());
         self.turn = self.turn.wrapping_add(1);
-        let threads = self.pool.threads();
-        let memory = Arc::get_mut(&mut self.memory).expect("no job is under way");
         if self.turn == 0 {
             self.turn = 1;
-            memory.records = Records::new(records_at_once(threads), memory.records.words());
+            self.memory = Arc::new(Memory::new(self.pool.threads(), self.memory.records.words()));
         }
-        memory.versions.reset();
-        memory.workers.iter().for_each(|worker| lock(worker).run = Default::default());
     }
 
-    fn count(&mut self, frontier: &Frontier) {
+    /// Collects what the threads left, and makes records larger that lacked room.
+    fn end_turn(&mut self, table: &mut Table, tally: &Tally) {
         let metrics = &mut self.metrics;
         metrics.speculations += 1;
-        metrics.validations += frontier.tally.validations;
-        metrics.reexecuted_conflict += frontier.tally.conflicts;
-        metrics.reexecuted_wasted += frontier.tally.wasted;
-        metrics.taken_over += frontier.tally.taken_over;
+        metrics.validations += tally.validations;
+        metrics.in_turn += tally.in_turn;
+        metrics.taken_over += tally.taken_over;
+        metrics.reexecuted_value += tally.conflicts_value;
+        metrics.reexecuted_existence += tally.conflicts_existence;
+        metrics.reexecuted_counter += tally.conflicts_counter;
+        metrics.reexecuted_wasted += tally.wasted;
+        let mut wanted = 0;
         for worker in &self.memory.workers {
-            metrics.executions_ahead += mem::take(&mut lock(worker).executions);
+            let mut worker = lock(worker);
+            metrics.executions_ahead += mem::take(&mut worker.executions);
+            wanted = wanted.max(mem::take(&mut worker.words_wanted));
+            table.note_changed(&mut worker.changed);
         }
-    }
-
-    fn write_back(&mut self, table: &mut Table, epoch: u32, frontier: &mut Frontier) {
-        let started = (self.clock)();
-        let job = Arc::new(WriteBack {
-            slots: table.slots().clone(),
-            epoch,
-            memory: self.memory.clone(),
-            committed: frontier.outcomes.len() as u32,
-            writes: mem::take(&mut frontier.writes),
-            cursor: AtomicUsize::new(0),
-        });
-        self.pool.run(job.clone());
-        let mut done = Arc::into_inner(job).expect("all threads let go of a job before it is over");
-        done.writes.clear();
-        frontier.writes = done.writes;
-        for worker in &self.memory.workers {
-            table.note_changed(&mut lock(worker).changed);
+        let words = self.memory.records.words();
+        if wanted.min(WORDS_MAX) > words {
+            metrics.grown += 1;
+            self.memory = Arc::new(Memory::new(self.pool.threads(), wanted.next_power_of_two().min(WORDS_MAX)));
         }
-        self.metrics.write_back_ns += (self.clock)().saturating_sub(started);
     }
 }
 
@@ -322,28 +285,14 @@ fn run_serially<P: Program>(
     outcomes: &mut Vec<u64>,
 ) {
     let end = outcomes.len() + count;
-    let mut view = Serial { table, counters };
+    let (slots, epoch, changed) = table.parts();
+    let mut view = Direct { slots, epoch, changed, counters, met_list: false, added_to: 0 };
     for transaction in outcomes.len()..end {
         if transaction + PREFETCHED < end {
-            program.places(transaction + PREFETCHED).for_each(|place| view.table.prefetch(place));
+            program.places(transaction + PREFETCHED).for_each(|place| prefetch(slots.get(place)));
         }
         outcomes.push(program.execute(transaction, &mut view));
     }
-}
-
-impl Memory {
-    fn new(threads: usize, nodes: usize, words: usize) -> Self {
-        Self {
-            versions: Versions::new(nodes.max(threads * NODES_RUN as usize)),
-            records: Records::new(records_at_once(threads), words),
-            workers: (0..threads).map(|_| Worker::default().into()).collect(),
-        }
-    }
-}
-
-/// Transactions that can be between the frontier and the cursor.
-fn records_at_once(threads: usize) -> usize {
-    WINDOW_MAX as usize + (threads + 1) * CHUNK_MAX as usize
 }
 
 /// How many transactions ahead of their execution places are brought into the cache.
@@ -357,12 +306,16 @@ const MEAN_NS_UNKNOWN: u64 = 1_000;
 /// How many chunks per thread may be ahead of the frontier.
 const CHUNKS_AHEAD: u32 = 8;
 const WINDOW_MIN: u32 = 64;
-const WINDOW_MAX: u32 = 512;
 
-/// Nodes of a new arena; it doubles when it is full.
-const NODES_FIRST: usize = 1 << 14;
-/// Words of a new record, with what stands before them two cache lines.
-const WORDS_FIRST: usize = 13;
+/// From this mean on, to wait for another thread to come to the end of a transaction takes longer than to fetch what it left.
+const HELPS_NS: u64 = 2_000;
 
-#[cfg(test)]
+/// Words of a new record: two cache lines.
+const WORDS_FIRST: usize = 16;
+
+/// What needs a larger record than this executes at the frontier: 512 words are a hundred reads, and a ring of such records is
+/// as large as a cache.
+const WORDS_MAX: usize = 512;
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests;

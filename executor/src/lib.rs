@@ -12,6 +12,7 @@ pub mod executor;
 mod index;
 pub mod resolve;
 mod slots;
+mod sync;
 pub mod table;
 mod transfer;
 

@@ -5,12 +5,11 @@
 //! accounts is stated where they meet: keys are written once before anybody is told the place, accounts only by the
 //! executor between blocks or by rules of the engine.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering::Relaxed},
-};
+use std::sync::Arc;
 
 use fresnel_types::{Amount, StateKey, leaves::Account};
+
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 /// The number of a slot. That of an account stays the same for good.
 pub type Place = u32;
@@ -58,11 +57,24 @@ pub(crate) fn to_account(value: &Value) -> Option<Account> {
 pub(crate) struct Slot {
     key: [AtomicU64; 4],
     value: [AtomicU64; 3],
-    /// An epoch in the high half, and what it says about the slot in the low half; one of an earlier epoch says nothing.
+    /// An epoch in the high half; one of an earlier epoch says nothing. In the low half, [`CHANGED`], and in the other
+    /// bits the list of the engine, zero if none.
     pub(crate) head: AtomicU64,
 }
 
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const _: () = assert!(size_of::<Slot>() == 64);
+
+/// In the head of a slot that changed in the epoch.
+pub(crate) const CHANGED: u64 = 1;
+
+/// What the head of a slot said when a change was marked.
+pub(crate) struct Mark {
+    /// It was not marked in the epoch.
+    pub(crate) is_first: bool,
+    /// The engine has a list for it, or had.
+    pub(crate) is_listed: bool,
+}
 
 impl Slot {
     pub(crate) fn set_key(&self, key: &StateKey) {
@@ -100,6 +112,19 @@ impl Slot {
         for (word, new) in self.value.iter().zip(value) {
             word.store(*new, Relaxed);
         }
+    }
+
+    /// Marks that the slot changed. Only one thread at a time does; others may enter in the list, which may lose the mark,
+    /// so that the next is the first again.
+    #[inline]
+    pub(crate) fn mark_changed(&self, epoch: u32) -> Mark {
+        let head = self.head.load(Relaxed);
+        let list = if (head >> 32) as u32 == epoch { head } else { u64::from(epoch) << 32 };
+        let is_first = list & CHANGED == 0;
+        if is_first {
+            self.head.store(list | CHANGED, Relaxed);
+        }
+        Mark { is_first, is_listed: list as u32 > CHANGED as u32 }
     }
 
     fn copy_of(other: &Self) -> Self {

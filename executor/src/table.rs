@@ -4,14 +4,14 @@
 //! account was opened keep it; the others give it back, so that nobody fills memory by paying to accounts that are
 //! never opened.
 
-use std::sync::{Arc, PoisonError, RwLock, atomic::Ordering::Relaxed};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use fresnel_crypto::prefetch;
 use fresnel_types::{StateKey, leaves::Account};
 
 use crate::{
     index::Index,
     slots::{Place, Slots, UNKNOWN, Value, exists, to_account, to_value},
+    sync::atomic::Ordering::Relaxed,
 };
 
 /// All accounts of a shard.
@@ -105,11 +105,6 @@ impl Table {
         self.slots.get(place).value()
     }
 
-    /// Asks for a slot to be brought into the cache.
-    pub(crate) fn prefetch(&self, place: Place) {
-        prefetch(self.slots.get(place));
-    }
-
     /// Writes the account at `place`, opening it if it was not.
     pub(crate) fn set(&mut self, place: Place, account: &Account) {
         self.set_value(place, &to_value(account));
@@ -119,8 +114,7 @@ impl Table {
     pub fn set_value(&mut self, place: Place, value: &Value) {
         let slot = self.slots.get(place);
         slot.set_value(value);
-        if (slot.head.load(Relaxed) >> 32) as u32 != self.epoch {
-            slot.head.store(u64::from(self.epoch) << 32, Relaxed);
+        if slot.mark_changed(self.epoch).is_first {
             self.changed.push(place);
         }
     }
@@ -136,6 +130,11 @@ impl Table {
     /// The slots, for several threads to execute on.
     pub(crate) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// What executing on the slots takes: the slots, the epoch, and where changed places go.
+    pub(crate) fn parts(&mut self) -> (&Slots, u32, &mut Vec<Place>) {
+        (&self.slots, self.epoch, &mut self.changed)
     }
 
     /// Notes places that were written through the slots, and empties the list.

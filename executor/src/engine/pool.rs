@@ -128,6 +128,6 @@ impl Shared {
 }
 
 /// What these mutexes guard is whole at every instant, also where a panic let go of them.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

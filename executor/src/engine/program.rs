@@ -49,6 +49,12 @@ pub struct Counter {
 impl Counter {
     /// Whether `amount` more is within the limit.
     pub(crate) fn allows(&self, amount: u64) -> bool {
-        self.value.checked_add(amount).is_some_and(|sum| sum <= self.limit)
+        self.allows_after(0, amount)
+    }
+
+    /// The same after `before` was added.
+    pub(crate) fn allows_after(&self, before: u64, amount: u64) -> bool {
+        let sum = self.value.checked_add(before).and_then(|sum| sum.checked_add(amount));
+        sum.is_some_and(|sum| sum <= self.limit)
     }
 }

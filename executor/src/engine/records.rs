@@ -1,45 +1,66 @@
-//! What executions leave for the commit frontier: what they saw, what they wrote, how they ended.
+//! What executions ahead of the commit frontier leave for it: what they saw, what they write, how they ended.
 //!
-//! Only transactions within the look-ahead window have a record, so the records are a ring small enough to stay in the
-//! caches. Diagram of a record's status; each state carries the turn of the speculation and the transaction, so a
-//! ring is never cleared:
+//! Each worker writes records of its own only, in a ring as long as transactions can be ahead, so that a record is
+//! mostly read again from the cache that it was written to, by the worker that committed it. There is one header of a
+//! cache line and a body of one or more. In the body, checks grow from the front and writes from the back.
 //!
 //! ```text
-//!   (another turn, or an earlier transaction of the ring)
-//!        │ claim: compare-and-swap, by the worker of its chunk or by an idle one at the frontier
-//!        ▼
-//!     Running ──▶ Executed: complete, its writes are in the lists
-//!        │
-//!        └──────▶ Wasted: panicked or without room; nothing of it is in the lists
+//!   (a status of another turn or transaction)        nobody executed the transaction ahead
+//!        │                  │
+//!        ▼                  ▼
+//!     Executed           Wasted: it panicked or lacked room
 //! ```
 //!
-//! Executed and Wasted last until the frontier has passed: the one thread that holds the frontier commits an Executed
-//! record whose checks hold, and executes any other once more, when all before it are committed. It does so without a
-//! record.
+//! A status carries the turn of the speculation and the transaction, so a ring is never cleared, and it is written last.
+//! Who holds the frontier reads the record of the transaction at the frontier, which its worker wrote once and writes
+//! over only when the frontier has been published beyond. Other readers, who follow version lists, may read a
+//! record while it is written over; what they make of it is a guess that is checked later. For the same reason, links of
+//! lists, which anybody may write at any time, stand where nothing stands that is committed.
 
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+use crate::{
+    slots::{Place, Value},
+    sync::atomic::{
+        AtomicU32, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
 
-use crate::slots::{Place, Value};
-
-/// The ring of records.
+/// The rings of all workers.
 pub(crate) struct Records {
-    words: Box<[AtomicU64]>,
-    /// The first word that begins a cache line.
-    first: usize,
-    words_per_record: usize,
+    rings: Box<[Ring]>,
+    words: usize,
     mask: usize,
 }
 
-/// A state of a record.
+struct Ring {
+    headers: Box<[Header]>,
+    bodies: Box<[Line]>,
+}
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Header {
+    status: AtomicU64,
+    outcome: AtomicU64,
+    /// Words of checks; the highest bit says whether a counter is among them.
+    checks: AtomicU32,
+    writes: AtomicU32,
+    /// The next lower writer at the place of each of the first writes.
+    links: [AtomicU32; LINKS],
+}
+
+#[repr(align(64))]
+#[derive(Default)]
+struct Line([AtomicU64; WORDS_PER_LINE]);
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+const _: () = assert!(size_of::<Header>() == 64 && size_of::<Line>() == 64);
+
+/// How a transaction was executed ahead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// Nobody executes the transaction yet.
+    /// Not yet, and perhaps never.
     Open,
-    /// Somebody does.
-    Running,
     /// See the diagram.
     Executed,
     /// See the diagram.
@@ -66,43 +87,48 @@ pub(crate) enum Check {
     },
 }
 
-/// A node that a transaction entered.
+/// What one transaction does to one place, all in all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Written {
-    pub(crate) place: Place,
-    pub(crate) node: u32,
-    pub(crate) is_credit: bool,
+pub(crate) enum Change {
+    Value(Value),
+    /// Adds to the first word.
+    Credit(u64),
 }
 
-/// The record of a transaction. Its words are written by whoever claimed it and read after its status says Executed.
+/// The record of one transaction.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
-    words: &'a [AtomicU64],
+    header: &'a Header,
+    lines: &'a [Line],
     tag: u64,
 }
 
 impl Records {
-    /// A ring for at least `transactions` at once, with `words` of checks and writes each.
-    pub(crate) fn new(transactions: usize, words: usize) -> Self {
+    /// Rings for `workers`, each for `transactions` ahead, with at least `words` for the checks and writes of each.
+    pub(crate) fn new(workers: usize, transactions: usize, words: usize) -> Self {
         let count = transactions.next_power_of_two();
-        let words_per_record = (HEAD + words).next_multiple_of(WORDS_PER_LINE);
-        let words: Box<[_]> =
-            (0..count * words_per_record + WORDS_PER_LINE).map(|_| AtomicU64::new(0)).collect();
-        let first = words.as_ptr().align_offset(WORDS_PER_LINE * size_of::<u64>()).min(WORDS_PER_LINE);
-        Self { words, first, words_per_record, mask: count - 1 }
+        let lines = words.div_ceil(WORDS_PER_LINE).max(1);
+        let ring = |_| Ring {
+            headers: (0..count).map(|_| Header::default()).collect(),
+            bodies: (0..count * lines).map(|_| Line::default()).collect(),
+        };
+        Self { rings: (0..workers).map(ring).collect(), words: lines * WORDS_PER_LINE, mask: count - 1 }
     }
 
     /// Words of checks and writes that fit a record.
     pub(crate) fn words(&self) -> usize {
-        self.words_per_record - HEAD
+        self.words
     }
 
-    /// The record of `transaction` in the speculation `turn`.
+    /// The record of `transaction` by `worker` in the speculation `turn`.
     #[inline]
-    pub(crate) fn get(&self, turn: u32, transaction: u32) -> Record<'_> {
-        let first = self.first + (transaction as usize & self.mask) * self.words_per_record;
+    pub(crate) fn get(&self, worker: u32, turn: u32, transaction: u32) -> Record<'_> {
+        let ring = &self.rings[worker as usize];
+        let at = transaction as usize & self.mask;
+        let lines = self.words / WORDS_PER_LINE;
         Record {
-            words: &self.words[first..first + self.words_per_record],
+            header: &ring.headers[at],
+            lines: &ring.bodies[at * lines..(at + 1) * lines],
             tag: u64::from(turn) << 32 | u64::from(transaction) << 8,
         }
     }
@@ -111,186 +137,276 @@ impl Records {
 impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn status(&self) -> Status {
-        let word = self.words[STATUS].load(Acquire);
-        match (word & !STATE == self.tag, word & STATE) {
-            (true, RUNNING) => Status::Running,
-            (true, EXECUTED) => Status::Executed,
-            (true, _) => Status::Wasted,
-            (false, _) => Status::Open,
+        let word = self.header.status.load(Acquire);
+        match word.wrapping_sub(self.tag) {
+            EXECUTED => Status::Executed,
+            WASTED => Status::Wasted,
+            _ => Status::Open,
         }
     }
 
-    /// Makes the caller the one who executes. Fails when somebody did or does, or the ring went on to a later
-    /// transaction, as it does when a thread slept between taking its chunk and coming here.
-    #[inline]
-    pub(crate) fn claim(&self) -> bool {
-        let word = &self.words[STATUS];
-        let now = word.load(Relaxed);
-        let is_older = now >> 32 != self.tag >> 32 || now & !STATE < self.tag;
-        is_older && word.compare_exchange(now, self.tag | RUNNING, Acquire, Relaxed).is_ok()
-    }
-
-    /// Ends the execution without effect.
-    pub(crate) fn waste(&self) {
-        self.words[STATUS].store(self.tag | WASTED, Release);
-    }
-
-    /// For the checks of an execution under way.
+    /// Begins an execution ahead.
     #[inline]
     pub(crate) fn draft(&self) -> Draft<'a> {
-        Draft { words: &self.words[HEAD..], end: 0, read_filter: 0 }
+        Draft { lines: self.lines, checks: 0, writes: 0, touched: 0, reserves: false, lacked: 0 }
     }
 
-    /// Ends an execution whose draft and `writes` fit.
+    /// Ends an execution ahead whose draft has all its checks and writes.
     #[inline]
-    pub(crate) fn complete(&self, outcome: u64, draft: &Draft<'_>, writes: impl Iterator<Item = Written>) {
-        let checks_end = HEAD + draft.end;
-        let mut end = checks_end;
-        for Written { place, node, is_credit } in writes {
-            let word = u64::from(node) << 33 | u64::from(is_credit) << 32 | u64::from(place);
-            self.words[end].store(word, Relaxed);
-            end += 1;
-        }
-        self.words[OUTCOME].store(outcome, Relaxed);
-        self.words[ENDS].store((checks_end as u64) << 32 | end as u64, Relaxed);
-        self.words[STATUS].store(self.tag | EXECUTED, Release);
+    pub(crate) fn complete(&self, outcome: u64, draft: &Draft<'_>) {
+        self.header.outcome.store(outcome, Relaxed);
+        self.header.checks.store(draft.checks as u32 | if draft.reserves { RESERVES } else { 0 }, Relaxed);
+        self.header.writes.store(draft.writes as u32, Relaxed);
+        self.header.status.store(self.tag | EXECUTED, Release);
     }
 
-    /// The outcome of an executed transaction.
+    /// Ends an execution ahead that has no effect.
+    pub(crate) fn waste(&self) {
+        self.header.status.store(self.tag | WASTED, Release);
+    }
+
+    /// The outcome of what was executed.
     #[inline]
     pub(crate) fn outcome(&self) -> u64 {
-        self.words[OUTCOME].load(Relaxed)
+        self.header.outcome.load(Relaxed)
     }
 
-    /// What an executed transaction saw.
+    /// What was seen.
     #[inline]
     pub(crate) fn checks(&self) -> impl Iterator<Item = Check> + use<'a> {
-        checks(&self.words[HEAD..(self.words[ENDS].load(Relaxed) >> 32) as usize])
+        checks(self.lines, (self.header.checks.load(Relaxed) & !RESERVES) as usize)
     }
 
-    /// What an executed transaction entered.
+    /// Whether a counter is among what was seen.
     #[inline]
-    pub(crate) fn writes(&self) -> impl Iterator<Item = Written> + use<'a> {
-        let ends = self.words[ENDS].load(Relaxed);
-        self.words[(ends >> 32) as usize..ends as u32 as usize].iter().map(|word| {
-            let word = word.load(Relaxed);
-            Written { place: word as Place, node: (word >> 33) as u32, is_credit: word >> 32 & 1 != 0 }
+    pub(crate) fn reserves(&self) -> bool {
+        self.header.checks.load(Relaxed) & RESERVES != 0
+    }
+
+    /// What is written, each place once.
+    #[inline]
+    pub(crate) fn writes(&self) -> impl Iterator<Item = (Place, Change)> + use<'a> {
+        let lines = self.lines;
+        (0..self.header.writes.load(Relaxed) as usize).map(move |number| write(lines, number))
+    }
+
+    /// The number of the write at `place`, and the write, if the record is still that of its transaction.
+    #[inline]
+    pub(crate) fn written(&self, place: Place) -> Option<(usize, Change)> {
+        if self.status() != Status::Executed {
+            return None;
+        }
+        let writes = (self.header.writes.load(Relaxed) as usize).min(LINKS);
+        (0..writes).find(|number| write_place(self.lines, *number) == place).map(|number| {
+            let (_, change) = write(self.lines, number);
+            (number, change)
         })
+    }
+
+    /// What the link of a write says, if it has one.
+    #[inline]
+    pub(crate) fn link(&self, number: usize) -> Option<&'a AtomicU32> {
+        self.header.links.get(number)
     }
 }
 
-/// Checks being written into a record.
+/// A record being written.
 pub(crate) struct Draft<'a> {
-    words: &'a [AtomicU64],
-    /// Words so far, those that did not fit included.
-    end: usize,
-    /// A bit for each place read, so that most reads need not look whether they are the second.
-    read_filter: u64,
+    lines: &'a [Line],
+    /// Words of checks.
+    checks: usize,
+    writes: usize,
+    /// A bit for each place read or written, so that what is seen for the first time is not searched for.
+    touched: u64,
+    reserves: bool,
+    /// Words that did not fit.
+    lacked: usize,
 }
 
 impl Draft<'_> {
-    /// Words so far; more than fit if it is to be wasted.
+    /// The words that would have been enough, if those of the record were not.
     #[inline]
-    pub(crate) fn words(&self) -> usize {
-        self.end
+    pub(crate) fn words_lacked(&self) -> Option<usize> {
+        (self.lacked > 0).then(|| self.lines.len() * WORDS_PER_LINE + self.lacked)
     }
 
-    /// What was read at `place` earlier, if it was and that fitted.
+    /// Whether `place` may have been read or written before.
     #[inline]
+    pub(crate) fn may_have_touched(&self, place: Place) -> bool {
+        self.touched & touched_bit(place) != 0
+    }
+
+    /// What was read at `place` earlier.
     pub(crate) fn earlier_read(&self, place: Place) -> Option<Value> {
-        if self.read_filter & filter_bit(place) == 0 {
-            return None;
-        }
-        checks(&self.words[..self.end.min(self.words.len())]).find_map(|check| match check {
+        checks(self.lines, self.checks).find_map(|check| match check {
             Check::Read { place: read, value } if read == place => Some(value),
             _ => None,
         })
+    }
+
+    /// What the transaction itself reserved of a counter so far.
+    pub(crate) fn reserved(&self, counter: u32) -> u64 {
+        let amount = |check| match check {
+            Check::Reserve { counter: one, amount, answer: true, .. } if one == counter => amount,
+            _ => 0,
+        };
+        if self.reserves { checks(self.lines, self.checks).map(amount).sum() } else { 0 }
     }
 
     #[inline]
     pub(crate) fn push(&mut self, check: Check) {
         match check {
             Check::Read { place, value: [one, two, three] } => {
-                self.read_filter |= filter_bit(place);
+                self.touched |= touched_bit(place);
                 self.put([u64::from(place), one, two, three]);
             }
             Check::Exists { place, answer } => {
                 self.put([u64::from(answer) << ANSWER | EXISTS | u64::from(place)]);
             }
             Check::Reserve { counter, before, amount, answer } => {
+                self.reserves = true;
                 self.put([u64::from(answer) << ANSWER | RESERVE | u64::from(counter), before, amount]);
             }
         }
     }
 
-    fn put<const N: usize>(&mut self, words: [u64; N]) {
-        if let Some(room) = self.words.get(self.end..self.end + N) {
-            for (to, word) in room.iter().zip(words) {
-                to.store(word, Relaxed);
+    /// What the transaction itself does at `place` so far, with the number of that write.
+    #[inline]
+    pub(crate) fn own(&self, place: Place) -> Option<(usize, Change)> {
+        if !self.may_have_touched(place) {
+            return None;
+        }
+        (0..self.writes)
+            .find(|number| write_place(self.lines, *number) == place)
+            .map(|number| (number, write(self.lines, number).1))
+    }
+
+    /// Adds a write at a place that has none.
+    #[inline]
+    pub(crate) fn add_write(&mut self, place: Place, change: Change) {
+        self.touched |= touched_bit(place);
+        if self.has_room(WORDS_PER_WRITE) {
+            self.writes += 1;
+            self.set_write(self.writes - 1, place, change);
+        }
+    }
+
+    /// Replaces a write.
+    #[inline]
+    pub(crate) fn set_write(&self, number: usize, place: Place, change: Change) {
+        let word = |at| write_word(self.lines, number, at);
+        match change {
+            Change::Value(value) => {
+                word(0).store(u64::from(place), Relaxed);
+                (1..).zip(value).for_each(|(at, value)| word(at).store(value, Relaxed));
+            }
+            Change::Credit(amount) => {
+                word(0).store(u64::from(place) | CREDIT, Relaxed);
+                word(1).store(amount, Relaxed);
             }
         }
-        self.end += N;
+    }
+
+    #[inline]
+    fn put<const N: usize>(&mut self, words: [u64; N]) {
+        if self.has_room(N) {
+            for (at, new) in (self.checks..).zip(words) {
+                word(self.lines, at).store(new, Relaxed);
+            }
+            self.checks += N;
+        }
+    }
+
+    #[inline]
+    fn has_room(&mut self, words: usize) -> bool {
+        let used = self.checks + self.writes * WORDS_PER_WRITE;
+        let has_room = self.lacked == 0 && used + words <= self.lines.len() * WORDS_PER_LINE;
+        self.lacked += if has_room { 0 } else { words };
+        has_room
     }
 }
 
-/// Reads what drafts wrote. What did not fit ends it.
 #[inline]
-fn checks(words: &[AtomicU64]) -> impl Iterator<Item = Check> {
-    let mut rest = words;
+fn word(lines: &[Line], at: usize) -> &AtomicU64 {
+    &lines[at / WORDS_PER_LINE].0[at % WORDS_PER_LINE]
+}
+
+#[inline]
+fn write_word(lines: &[Line], number: usize, at: usize) -> &AtomicU64 {
+    word(lines, lines.len() * WORDS_PER_LINE - (number + 1) * WORDS_PER_WRITE + at)
+}
+
+#[inline]
+fn write_place(lines: &[Line], number: usize) -> Place {
+    write_word(lines, number, 0).load(Relaxed) as Place
+}
+
+#[inline]
+fn write(lines: &[Line], number: usize) -> (Place, Change) {
+    let word = |at| write_word(lines, number, at).load(Relaxed);
+    let first = word(0);
+    let is_credit = first & CREDIT != 0;
+    let change = if is_credit { Change::Credit(word(1)) } else { Change::Value([word(1), word(2), word(3)]) };
+    (first as Place, change)
+}
+
+/// Reads what drafts wrote.
+#[inline]
+fn checks(lines: &[Line], end: usize) -> impl Iterator<Item = Check> {
+    let mut at = 0;
     std::iter::from_fn(move || {
-        let first = rest.first()?.load(Relaxed);
+        if at >= end {
+            return None;
+        }
+        let load = |ahead| word(lines, at + ahead).load(Relaxed);
+        let first = load(0);
         let (number, answer) = (first as u32, first >> ANSWER != 0);
-        let (check, after) = match (first & (EXISTS | RESERVE), rest) {
-            (EXISTS, [_, after @ ..]) => (Check::Exists { place: number, answer }, after),
-            (RESERVE, [_, before, amount, after @ ..]) => {
-                let (before, amount) = (before.load(Relaxed), amount.load(Relaxed));
-                (Check::Reserve { counter: number, before, amount, answer }, after)
-            }
-            (0, [_, one, two, three, after @ ..]) => {
-                let value = [one.load(Relaxed), two.load(Relaxed), three.load(Relaxed)];
-                (Check::Read { place: number, value }, after)
-            }
-            _ => return None,
+        let (check, words) = if first & EXISTS != 0 {
+            (Check::Exists { place: number, answer }, 1)
+        } else if first & RESERVE != 0 {
+            (Check::Reserve { counter: number, before: load(1), amount: load(2), answer }, 3)
+        } else {
+            (Check::Read { place: number, value: [load(1), load(2), load(3)] }, 4)
         };
-        rest = after;
+        at += words;
         Some(check)
     })
 }
 
 #[inline]
-fn filter_bit(place: Place) -> u64 {
+fn touched_bit(place: Place) -> u64 {
     1 << (place.wrapping_mul(0x9e37_79b1) >> 26)
 }
 
 const WORDS_PER_LINE: usize = 8;
+const WORDS_PER_WRITE: usize = 4;
 
-const STATUS: usize = 0;
-const OUTCOME: usize = 1;
-/// Where checks end, and where writes end.
-const ENDS: usize = 2;
-/// Where checks begin.
-const HEAD: usize = 3;
+/// Writes of a transaction that others can find ahead of the frontier: as many as fill the line of the header. What a
+/// transaction writes beyond is seen once it is committed.
+pub(crate) const LINKS: usize = 8;
 
-const STATE: u64 = 0xff;
-const RUNNING: u64 = 1;
-const EXECUTED: u64 = 2;
-const WASTED: u64 = 3;
+const RESERVES: u32 = 1 << 31;
+
+const EXECUTED: u64 = 1;
+const WASTED: u64 = 2;
 
 /// The kind of a check, in its first word above the place or counter; none is a read.
 const EXISTS: u64 = 1 << 32;
 const RESERVE: u64 = 1 << 33;
 const ANSWER: u32 = 40;
 
-#[cfg(test)]
+/// The kind of a write, likewise; none is a value.
+const CREDIT: u64 = 1 << 32;
+
+#[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests {
     use super::*;
 
     #[test]
     fn a_record_says_what_was_put_in() {
-        let records = Records::new(4, 13);
-        let record = records.get(7, 5);
-        assert!(record.claim() && !record.claim());
-        assert_eq!(record.status(), Status::Running);
+        let records = Records::new(2, 4, 24);
+        let record = records.get(1, 7, 5);
+        assert_eq!(record.status(), Status::Open);
         let seen = [
             Check::Read { place: u32::MAX - 1, value: [1, u64::MAX, 3] },
             Check::Exists { place: 9, answer: true },
@@ -301,31 +417,40 @@ mod tests {
         seen.into_iter().for_each(|check| draft.push(check));
         assert_eq!(draft.earlier_read(u32::MAX - 1), Some([1, u64::MAX, 3]));
         assert_eq!(draft.earlier_read(9), None);
-        let written = [
-            Written { place: 9, node: (1 << 31) - 1, is_credit: true },
-            Written { place: u32::MAX - 1, node: 1, is_credit: false },
-        ];
-        record.complete(u64::MAX, &draft, written.into_iter());
+        assert_eq!((draft.reserved(1), draft.reserved(0)), (u64::MAX, 0));
+        draft.add_write(9, Change::Credit(u64::MAX));
+        draft.add_write(u32::MAX - 1, Change::Credit(1));
+        let (number, _) = draft.own(u32::MAX - 1).expect("just added");
+        draft.set_write(number, u32::MAX - 1, Change::Value([u64::MAX, 0, 1]));
+        assert_eq!(draft.words_lacked(), None);
+        record.complete(u64::MAX, &draft);
         assert_eq!(record.status(), Status::Executed);
         assert_eq!(record.checks().collect::<Vec<_>>(), seen);
+        let written = [(9, Change::Credit(u64::MAX)), (u32::MAX - 1, Change::Value([u64::MAX, 0, 1]))];
         assert_eq!(record.writes().collect::<Vec<_>>(), written);
+        assert_eq!(record.written(u32::MAX - 1), Some((1, written[1].1)));
+        assert_eq!(record.written(8), None);
         assert_eq!(record.outcome(), u64::MAX);
 
-        assert_eq!(records.get(7, 9).status(), Status::Open, "the same place of the ring");
-        assert!(records.get(7, 9).claim());
-        assert!(!record.claim(), "the ring went on");
-        assert!(records.get(8, 1).claim(), "an earlier transaction of a later speculation");
+        assert_eq!(records.get(0, 7, 5).status(), Status::Open, "the ring of another worker");
+        assert_eq!(records.get(1, 7, 9).status(), Status::Open, "the same place of the ring");
+        assert_eq!(records.get(1, 8, 5).status(), Status::Open, "a later speculation");
+        records.get(1, 7, 9).waste();
+        assert_eq!(records.get(1, 7, 9).status(), Status::Wasted);
+        assert_eq!(record.written(9), None, "the ring went on");
     }
 
     #[test]
     fn a_draft_too_long_says_how_long() {
-        let records = Records::new(1, 1);
-        let mut draft = records.get(1, 0).draft();
-        for place in 0..9 {
-            draft.push(Check::Read { place, value: [0; 3] });
-        }
-        assert_eq!(draft.words(), 36);
-        assert_eq!(draft.earlier_read(0), Some([0; 3]));
-        assert_eq!(draft.earlier_read(8), None, "what does not fit is read anew");
+        let records = Records::new(1, 1, 1);
+        let mut draft = records.get(0, 1, 0).draft();
+        draft.push(Check::Read { place: 7, value: [0; 3] });
+        draft.add_write(7, Change::Credit(1));
+        assert_eq!(draft.words_lacked(), None);
+        draft.push(Check::Exists { place: 8, answer: true });
+        draft.add_write(8, Change::Credit(1));
+        assert_eq!(draft.words_lacked(), Some(13));
+        assert_eq!(draft.earlier_read(7), Some([0; 3]));
+        assert_eq!(draft.own(8), None, "what does not fit is not there");
     }
 }

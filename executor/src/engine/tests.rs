@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     hint,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
@@ -328,7 +328,7 @@ proptest! {
     #[test]
     fn growing_changes_nothing((accounts, blocks) in blocks(), threads in 1_usize..4) {
         let mut engine = engine(threads, Policy::Speculative, 400);
-        engine.memory = Arc::new(Memory::new(threads, 1, 1));
+        engine.memory = Arc::new(Memory::new(threads, 1));
         check(&mut engine, accounts, &blocks, None);
     }
 }
@@ -376,7 +376,7 @@ fn additions_do_not_conflict() {
     let mut engine = engine(2, Policy::Speculative, 5_000);
     check(&mut engine, 600, &[transactions], None);
     let metrics = engine.metrics();
-    assert_eq!((metrics.reexecuted_conflict, metrics.reexecuted_wasted), (0, 0));
+    assert_eq!((metrics.reexecuted_value, metrics.reexecuted_wasted), (0, 0));
 }
 
 /// A panic that no speculation explains ends the block with that panic, whichever thread meets it, and never hangs. The

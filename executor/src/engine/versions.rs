@@ -1,237 +1,158 @@
-//! What transactions of a block wrote, before it is committed: one list per slot, the highest writer first.
+//! Finding what transactions ahead of the commit frontier wrote: one list per slot, the highest writer first.
 //!
-//! Nodes are numbers into one arena that is reset between speculations, so nothing is freed inside one. A list begins in
-//! the head word of its slot, under the epoch of the speculation: a head of another epoch means an empty list, so
-//! nothing is cleared either. Nodes enter by compare-and-swap and never leave. What stands in a node never changes once
-//! it is in a list, except that it can be marked gone; a transaction that writes again enters a second node before its
-//! first. So a reader never waits and never sees half a value.
+//! A list begins in the head word of its slot, under the epoch of the speculation, and names writers; what they wrote
+//! stands in their records. A writer below the frontier ends the list: what it and all before it wrote stands in the slot.
+//! So lists are as short as the look-ahead window, need no memory, and are never cleared.
+//!
+//! **Lists are hints.** The truth is what stands in the slots when the frontier arrives, and everything read ahead of it is
+//! compared with that. So plain loads and stores are enough: when two threads enter at the same place at the same time, one
+//! of them may be missed, and a record may be written over while somebody reads it; both cost a second execution, rarely,
+//! where locked instructions would cost every transaction. Only this must hold: a walk ends (writers descend), and
+//! nothing but links is written by anybody but the owner.
 
-use std::sync::atomic::{
-    AtomicU32, AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
+use crate::{
+    engine::records::{Change, LINKS, Records},
+    slots::{CHANGED, Place, Slots, Value, exists},
+    sync::atomic::{
+        AtomicU32,
+        Ordering::{Acquire, Relaxed, Release},
+    },
 };
-
-use crate::slots::{Place, Slots, Value, exists};
-
-/// The arena of nodes. Number zero is none.
-pub(crate) struct Versions {
-    nodes: Box<[Node]>,
-    taken: AtomicU32,
-}
-
-#[repr(align(32))]
-#[derive(Default)]
-struct Node {
-    next: AtomicU32,
-    /// The writer above, the kind in the lowest byte.
-    meta: AtomicU32,
-    value: [AtomicU64; 3],
-}
-
-const _: () = assert!(size_of::<Node>() == 32);
-
-/// What a node says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// The value.
-    Value = 0,
-    /// What is to be added to the first word of the value below.
-    Credit = 1,
-    /// Nothing: its transaction did not write here after all.
-    Gone = 2,
-}
-
-impl Node {
-    #[inline]
-    fn value(&self) -> Value {
-        [self.value[0].load(Relaxed), self.value[1].load(Relaxed), self.value[2].load(Relaxed)]
-    }
-}
-
-/// Numbers of nodes that one thread may use.
-#[derive(Default)]
-pub(crate) struct Run {
-    next: u32,
-    end: u32,
-}
-
-impl Versions {
-    pub(crate) fn new(nodes: usize) -> Self {
-        assert!(nodes <= NODES_MAX, "nodes are numbered in 31 bits");
-        Self { nodes: (0..nodes).map(|_| Node::default()).collect(), taken: AtomicU32::new(1) }
-    }
-
-    pub(crate) fn capacity(&self) -> usize {
-        self.nodes.len()
-    }
-
-    /// Takes all nodes back. No list of a later epoch has them.
-    pub(crate) fn reset(&mut self) {
-        *self.taken.get_mut() = 1;
-    }
-
-    /// Makes sure that `run` has `count` nodes; whether it could.
-    pub(crate) fn reserve(&self, run: &mut Run, count: usize) -> bool {
-        if (run.end - run.next) as usize >= count {
-            return true;
-        }
-        let want = NODES_RUN.max(count as u32);
-        let free = |taken: u32| (taken as usize + want as usize <= self.nodes.len()).then_some(taken + want);
-        let Ok(taken) = self.taken.fetch_update(Relaxed, Relaxed, free) else { return false };
-        *run = Run { next: taken, end: taken + want };
-        true
-    }
-}
-
-impl Run {
-    fn take(&mut self) -> u32 {
-        assert!(self.next < self.end, "nodes are reserved before they are taken");
-        self.next += 1;
-        self.next - 1
-    }
-}
 
 /// The lists of one speculation.
 #[derive(Clone, Copy)]
 pub(crate) struct Lists<'a> {
     pub(crate) slots: &'a Slots,
-    pub(crate) versions: &'a Versions,
+    pub(crate) records: &'a Records,
+    /// Transactions before this one are committed.
+    pub(crate) committed: &'a AtomicU32,
+    /// Of the table, for heads.
     pub(crate) epoch: u32,
+    /// Of the engine, for records.
+    pub(crate) turn: u32,
 }
 
-impl<'a> Lists<'a> {
-    /// The value that transaction `below` finds: reads and re-reads both end here.
+/// A writer in a list and the worker that executed it, or the end of the list. The lowest bit is left to the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Link(u32);
+
+impl Link {
+    const END: Self = Self(0);
+
+    #[inline]
+    fn new(writer: u32, worker: u32) -> Self {
+        Self((writer + 1) << 8 | worker << 1)
+    }
+
+    #[inline]
+    fn of_head(head: u64, epoch: u32) -> Self {
+        if (head >> 32) as u32 == epoch { Self(head as u32 & !(CHANGED as u32)) } else { Self::END }
+    }
+
+    #[inline]
+    fn writer(self) -> Option<u32> {
+        (self.0 >> 8).checked_sub(1)
+    }
+
+    #[inline]
+    fn worker(self) -> u32 {
+        self.0 >> 1 & 0x7f
+    }
+}
+
+impl Lists<'_> {
+    /// What transaction `below` would find at `place` if all before it ended as it looks now.
     #[inline]
     pub(crate) fn read(&self, place: Place, below: u32) -> Value {
-        let mut added = 0_u64;
-        for (_, node, kind) in self.live(place, below) {
-            match kind {
-                Kind::Credit => added = added.wrapping_add(node.value[0].load(Relaxed)),
-                _ => return plus(node.value(), added),
-            }
+        let slot = self.slots.get(place);
+        let first = Link::of_head(slot.head.load(Acquire), self.epoch);
+        if first == Link::END { slot.value() } else { self.walk(place, below, first) }
+    }
+
+    /// Whether transaction `below` would find anything; `None` if it surely does, because something stood there at the
+    /// frontier or before, and nothing is ever removed.
+    #[inline]
+    pub(crate) fn exists(&self, place: Place, below: u32) -> Option<bool> {
+        if exists(&self.slots.get(place).value()) {
+            return None;
         }
-        plus(self.slots.get(place).value(), added)
+        Some(exists(&self.read(place, below)))
     }
 
-    /// Whether transaction `below` finds anything: what stood there before, or what anybody wrote, since nothing is
-    /// ever removed.
-    pub(crate) fn exists(&self, place: Place, below: u32) -> bool {
-        self.existed(place) || self.live(place, below).next().is_some()
-    }
-
-    /// Whether anything stood at `place` before the first transaction.
-    pub(crate) fn existed(&self, place: Place) -> bool {
-        exists(&self.slots.get(place).value())
-    }
-
-    /// The value that transaction `below` finds, if `writer` was the last before it that wrote at `place`.
-    pub(crate) fn last(&self, place: Place, writer: u32, below: u32) -> Option<Value> {
-        match self.live(place, below).next() {
-            Some((last, node, Kind::Value)) if last == writer => Some(node.value()),
-            Some((last, ..)) if last == writer => Some(self.read(place, below)),
-            _ => None,
-        }
-    }
-
-    /// Enters what `writer` wrote, with a node that was reserved. Gives its number.
-    pub(crate) fn insert(&self, run: &mut Run, place: Place, writer: u32, kind: Kind, value: &Value) -> u32 {
-        let number = run.take();
-        let node = &self.versions.nodes[number as usize];
-        node.meta.store(writer << 8 | kind as u32, Relaxed);
-        for (word, new) in node.value.iter().zip(value) {
-            word.store(*new, Relaxed);
-        }
-        let head = &self.slots.get(place).head;
-        let mut first = head.load(Acquire);
+    fn walk(&self, place: Place, below: u32, first: Link) -> Value {
         loop {
-            let at = self.first(first);
-            if at == 0 || self.writer_of(at) <= writer {
-                node.next.store(at, Relaxed);
-                let new = u64::from(self.epoch) << 32 | u64::from(number);
-                match head.compare_exchange_weak(first, new, Release, Acquire) {
-                    Ok(_) => return number,
-                    Err(now) => first = now,
+            let committed = self.committed.load(Acquire);
+            let mut added = 0_u64;
+            let mut at = first;
+            while let Some(writer) = at.writer().filter(|writer| *writer >= committed) {
+                let record = self.records.get(at.worker(), self.turn, writer);
+                let Some((number, change)) = record.written(place) else { break };
+                match change {
+                    _ if writer >= below => {}
+                    Change::Value(value) => return plus(value, added),
+                    Change::Credit(amount) => added = added.wrapping_add(amount),
                 }
-            } else {
-                self.insert_behind(at, number, writer);
-                return number;
+                at = self.next(at, &record, number);
+            }
+            let value = self.slots.get(place).value();
+            // Credits that were committed meanwhile would count twice.
+            if added == 0 || self.committed.load(Acquire) == committed {
+                return plus(value, added);
             }
         }
     }
 
-    /// Whether `number` is the lowest node of its list.
-    pub(crate) fn is_last(&self, number: u32) -> bool {
-        self.versions.nodes[number as usize].next.load(Relaxed) == 0
+    /// Enters the write of a complete record, so that others find it.
+    #[inline]
+    pub(crate) fn enter(&self, place: Place, writer: u32, worker: u32, number: usize) {
+        if number >= LINKS {
+            return;
+        }
+        let own = self.records.get(worker, self.turn, writer);
+        let link = own.link(number).expect("there are so many");
+        let head = &self.slots.get(place).head;
+        let now = head.load(Acquire);
+        let first = Link::of_head(now, self.epoch);
+        if first.writer().is_some_and(|first| first > writer) {
+            return self.enter_behind(first, place, Link::new(writer, worker), link);
+        }
+        link.store(first.0, Relaxed);
+        let mark = if (now >> 32) as u32 == self.epoch { now & CHANGED } else { 0 };
+        head.store(u64::from(self.epoch) << 32 | u64::from(Link::new(writer, worker).0) | mark, Release);
     }
 
-    /// Marks what its transaction did not write after all, or wrote otherwise.
-    pub(crate) fn remove(&self, number: u32) {
-        let meta = &self.versions.nodes[number as usize].meta;
-        meta.store(meta.load(Relaxed) & !KIND | Kind::Gone as u32, Release);
-    }
-
-    fn insert_behind(&self, mut before: u32, number: u32, writer: u32) {
-        let node = &self.versions.nodes[number as usize];
-        loop {
-            let link = &self.versions.nodes[before as usize].next;
-            let at = link.load(Acquire);
-            if at != 0 && self.writer_of(at) > writer {
-                before = at;
-                continue;
-            }
-            node.next.store(at, Relaxed);
-            if link.compare_exchange(at, number, Release, Relaxed).is_ok() {
+    #[cold]
+    fn enter_behind(&self, mut before: Link, place: Place, new: Link, link: &AtomicU32) {
+        while let Some(writer) = before.writer() {
+            let record = self.records.get(before.worker(), self.turn, writer);
+            let Some((number, _)) = record.written(place) else { return };
+            let next = self.next(before, &record, number);
+            if next.writer() < new.writer() {
+                link.store(next.0, Relaxed);
+                if let Some(before) = record.link(number) {
+                    before.store(new.0, Release);
+                }
                 return;
             }
+            before = next;
         }
     }
 
-    #[inline]
-    fn first(&self, head: u64) -> u32 {
-        if (head >> 32) as u32 == self.epoch { head as u32 } else { 0 }
-    }
-
-    fn writer_of(&self, number: u32) -> u32 {
-        self.versions.nodes[number as usize].meta.load(Relaxed) >> 8
-    }
-
-    /// The nodes of writers before `below` that are not gone, the highest first.
-    #[inline]
-    fn live(&self, place: Place, below: u32) -> impl Iterator<Item = (u32, &'a Node, Kind)> + use<'a> {
-        let nodes = &self.versions.nodes;
-        let mut at = self.first(self.slots.get(place).head.load(Acquire));
-        std::iter::from_fn(move || {
-            while at != 0 {
-                let node = &nodes[at as usize];
-                at = node.next.load(Acquire);
-                let meta = node.meta.load(Acquire);
-                let kind = match meta & KIND {
-                    kind if kind == Kind::Value as u32 => Kind::Value,
-                    kind if kind == Kind::Credit as u32 => Kind::Credit,
-                    _ => continue,
-                };
-                if meta >> 8 < below {
-                    return Some((meta >> 8, node, kind));
-                }
-            }
-            None
-        })
+    /// What follows a writer in its list; always a lower one.
+    fn next(&self, at: Link, record: &crate::engine::records::Record<'_>, number: usize) -> Link {
+        let next = Link(record.link(number).map_or(0, |link| link.load(Acquire)));
+        if next.writer() < at.writer() { next } else { Link::END }
     }
 }
 
+#[inline]
 fn plus(mut value: Value, added: u64) -> Value {
     value[0] = value[0].wrapping_add(added);
     value
 }
 
-/// The part of a node's `meta` that holds the kind.
-const KIND: u32 = 0xff;
+/// How many transactions a speculation can have: writers are numbered from one in 24 bits.
+pub(crate) const WRITERS_MAX: usize = (1 << 24) - 1;
 
-/// How many transactions a speculation can have: writers are numbered in what is left beside the kind.
-pub(crate) const WRITERS_MAX: usize = 1 << 24;
-
-/// Records keep a bit beside the number of a node.
-pub(crate) const NODES_MAX: usize = 1 << 31;
-
-/// Nodes that a thread takes at once, so that it seldom meets others and nodes of one thread share cache lines.
-pub(crate) const NODES_RUN: u32 = 256;
+/// Workers are numbered in the seven bits between.
+pub(crate) const WORKERS_MAX: usize = 1 << 7;

@@ -1,82 +1,70 @@
-//! The three views: the serial one writes through, the speculative one keeps what it saw, the final one, at the commit
-//! frontier, knows that what it sees is true.
-
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+//! The two views: the direct one reads and writes the truth, the one ahead of the frontier guesses and keeps what it saw.
 
 use crate::{
     engine::{
         program::{Counter, View},
-        records::{Check, Draft},
-        versions::{Kind, Lists},
+        records::{Change, Check, Draft},
+        versions::Lists,
     },
-    slots::{EXISTS, Place, Value, exists},
-    table::Table,
+    slots::{EXISTS, Mark, Place, Slots, Value, exists},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// The view of a transaction that executes when all before it are done and no other is under way.
-pub(crate) struct Serial<'a> {
-    pub(crate) table: &'a mut Table,
+/// The view of a transaction that executes when all before it are done: one after the other, or at the commit frontier.
+pub(crate) struct Direct<'a> {
+    pub(crate) slots: &'a Slots,
+    pub(crate) epoch: u32,
+    /// Gets the places that were written, once each, or seldom more often.
+    pub(crate) changed: &'a mut Vec<Place>,
     pub(crate) counters: &'a mut [Counter],
+    /// Whether a place was written that is in the list of a transaction ahead of the frontier, or was.
+    pub(crate) met_list: bool,
+    /// A bit for each counter that was added to, modulo 64.
+    pub(crate) added_to: u64,
 }
 
-impl View for Serial<'_> {
+impl View for Direct<'_> {
     #[inline]
     fn read(&mut self, place: Place) -> Value {
-        self.table.value(place)
+        self.slots.get(place).value()
     }
 
     #[inline]
     fn exists(&mut self, place: Place) -> bool {
-        exists(&self.table.value(place))
+        exists(&self.slots.get(place).value())
     }
 
     #[inline]
     fn write(&mut self, place: Place, value: Value) {
         assert_exists(&value);
-        self.table.set_value(place, &value);
+        let slot = self.slots.get(place);
+        slot.set_value(&value);
+        let Mark { is_first, is_listed } = slot.mark_changed(self.epoch);
+        self.met_list |= is_listed;
+        if is_first {
+            self.changed.push(place);
+        }
     }
 
     #[inline]
     fn credit(&mut self, place: Place, amount: u64) {
-        let mut value = self.table.value(place);
-        assert_exists(&value);
-        value[0] += amount;
-        self.table.set_value(place, &value);
+        let mut value = self.read(place);
+        value[0] = value[0].checked_add(amount).expect("a program's supply bounds what it credits");
+        self.write(place, value);
     }
 
     #[inline]
     fn reserve(&mut self, counter: usize, amount: u64) -> bool {
-        let counter = &mut self.counters[counter];
-        let allowed = counter.allows(amount);
-        counter.value += if allowed { amount } else { 0 };
+        let allowed = self.counters[counter].allows(amount);
+        if allowed {
+            self.counters[counter].value += amount;
+            self.added_to |= 1 << (counter % 64);
+        }
         allowed
     }
 }
 
-/// What one execution writes; the memory is kept from one to the next.
-#[derive(Default)]
-pub(crate) struct Log {
-    pub(crate) writes: Vec<Write>,
-    /// What was reserved of which counter.
-    pub(crate) reserved: Vec<(u32, u64)>,
-}
-
-/// What one transaction does to one place, all in all.
-#[derive(Clone, Copy)]
-pub(crate) struct Write {
-    pub(crate) place: Place,
-    pub(crate) kind: Kind,
-    pub(crate) value: Value,
-}
-
-impl Log {
-    pub(crate) fn clear(&mut self) {
-        self.writes.clear();
-        self.reserved.clear();
-    }
-}
-
-/// The committed sums and the limits of the counters, for speculation to guess by.
+/// The sums of the counters as last published by the frontier, and their limits, to guess by.
 pub(crate) struct Sums {
     counters: Box<[(AtomicU64, u64)]>,
 }
@@ -86,128 +74,108 @@ impl Sums {
         Self { counters: counters.iter().map(|one| (AtomicU64::new(one.value), one.limit)).collect() }
     }
 
-    pub(crate) fn get(&self, counter: u32) -> Counter {
+    fn get(&self, counter: u32) -> Counter {
         let (value, limit) = &self.counters[counter as usize];
         Counter { value: value.load(Relaxed), limit: *limit }
     }
 
-    /// Adds what the frontier commits; only the holder of the frontier does.
-    pub(crate) fn add(&self, counter: u32, amount: u64) {
-        let sum = self.get(counter).value + amount;
-        self.counters[counter as usize].0.store(sum, Relaxed);
-    }
-
-    pub(crate) fn write_to(&self, counters: &mut [Counter]) {
-        for (to, (value, _)) in counters.iter_mut().zip(&self.counters) {
-            to.value = value.load(Relaxed);
+    /// Publishes those of which `added_to` has the bit.
+    #[inline]
+    pub(crate) fn publish(&self, counters: &[Counter], mut added_to: u64) {
+        while added_to != 0 {
+            let first = added_to.trailing_zeros() as usize;
+            for (sum, counter) in self.counters.iter().zip(counters).skip(first).step_by(64) {
+                sum.0.store(counter.value, Relaxed);
+            }
+            added_to &= added_to - 1;
         }
     }
 }
 
-/// The view through the version lists. Without a draft of checks, all transactions before are committed.
-pub(crate) struct Versioned<'a, Checks> {
+/// The view of a transaction that executes ahead of the frontier.
+pub(crate) struct Ahead<'a> {
     pub(crate) lists: Lists<'a>,
     pub(crate) sums: &'a Sums,
     pub(crate) transaction: u32,
-    pub(crate) log: &'a mut Log,
-    pub(crate) checks: Checks,
+    pub(crate) draft: Draft<'a>,
 }
 
-/// Where checks go.
-pub(crate) trait Checks {
-    fn earlier_read(&self, place: Place) -> Option<Value>;
-    fn push(&mut self, check: Check);
-}
-
-impl Checks for &mut Draft<'_> {
+impl Ahead<'_> {
+    /// What the transactions before seem to have left, the same each time.
     #[inline]
-    fn earlier_read(&self, place: Place) -> Option<Value> {
-        Draft::earlier_read(self, place)
-    }
-
-    #[inline]
-    fn push(&mut self, check: Check) {
-        Draft::push(self, check);
-    }
-}
-
-/// At the frontier nothing changes any more, so there is nothing to check.
-impl Checks for () {
-    #[inline]
-    fn earlier_read(&self, _: Place) -> Option<Value> {
-        None
-    }
-
-    #[inline]
-    fn push(&mut self, _: Check) {}
-}
-
-impl<C: Checks> Versioned<'_, C> {
-    /// What the transactions before left, the same each time.
-    fn below(&mut self, place: Place) -> Value {
-        self.checks.earlier_read(place).unwrap_or_else(|| {
-            let value = self.lists.read(place, self.transaction);
-            self.checks.push(Check::Read { place, value });
-            value
-        })
-    }
-
-    fn own(&mut self, place: Place) -> Option<&mut Write> {
-        self.log.writes.iter_mut().find(|write| write.place == place)
+    fn below(&mut self, place: Place, is_known_new: bool) -> Value {
+        if !is_known_new && let Some(value) = self.draft.earlier_read(place) {
+            return value;
+        }
+        let value = self.lists.read(place, self.transaction);
+        self.draft.push(Check::Read { place, value });
+        value
     }
 }
 
-impl<C: Checks> View for Versioned<'_, C> {
+impl View for Ahead<'_> {
+    #[inline]
     fn read(&mut self, place: Place) -> Value {
-        match self.own(place).copied() {
-            Some(Write { kind: Kind::Credit, value, .. }) => {
-                let mut below = self.below(place);
-                below[0] = below[0].wrapping_add(value[0]);
+        if !self.draft.may_have_touched(place) {
+            return self.below(place, true);
+        }
+        match self.draft.own(place) {
+            Some((_, Change::Value(value))) => value,
+            Some((_, Change::Credit(amount))) => {
+                let mut below = self.below(place, false);
+                below[0] = below[0].wrapping_add(amount);
                 below
             }
-            Some(write) => write.value,
-            None => self.below(place),
+            None => self.below(place, false),
         }
     }
 
+    #[inline]
     fn exists(&mut self, place: Place) -> bool {
-        if self.lists.existed(place) || self.own(place).is_some() {
+        if self.draft.own(place).is_some() {
             return true;
         }
-        let answer = self.lists.exists(place, self.transaction);
-        self.checks.push(Check::Exists { place, answer });
+        let Some(answer) = self.lists.exists(place, self.transaction) else { return true };
+        self.draft.push(Check::Exists { place, answer });
         answer
     }
 
+    #[inline]
     fn write(&mut self, place: Place, value: Value) {
         assert_exists(&value);
-        match self.own(place) {
-            Some(write) => (write.kind, write.value) = (Kind::Value, value),
-            None => self.log.writes.push(Write { place, kind: Kind::Value, value }),
+        match self.draft.own(place) {
+            Some((number, _)) => self.draft.set_write(number, place, Change::Value(value)),
+            None => self.draft.add_write(place, Change::Value(value)),
         }
     }
 
+    #[inline]
     fn credit(&mut self, place: Place, amount: u64) {
-        match self.own(place) {
-            Some(write) => write.value[0] += amount,
-            None => self.log.writes.push(Write { place, kind: Kind::Credit, value: [amount, 0, 0] }),
+        match self.draft.own(place) {
+            None => self.draft.add_write(place, Change::Credit(amount)),
+            Some((number, change)) => {
+                let change = match change {
+                    Change::Value([first, rest @ ..]) => {
+                        Change::Value([first.wrapping_add(amount), rest[0], rest[1]])
+                    }
+                    Change::Credit(first) => Change::Credit(first.wrapping_add(amount)),
+                };
+                self.draft.set_write(number, place, change);
+            }
         }
     }
 
     fn reserve(&mut self, counter: usize, amount: u64) -> bool {
         let number = u32::try_from(counter).expect("counters are few");
-        let mut guess = self.sums.get(number);
-        let before = self.log.reserved.iter().filter(|one| one.0 == number).map(|one| one.1).sum();
-        guess.value += before;
-        let answer = guess.allows(amount);
-        if answer {
-            self.log.reserved.push((number, amount));
-        }
-        self.checks.push(Check::Reserve { counter: number, before, amount, answer });
+        let before = self.draft.reserved(number);
+        let answer = self.sums.get(number).allows_after(before, amount);
+        self.draft.push(Check::Reserve { counter: number, before, amount, answer });
         answer
     }
 }
 
+/// Zero says that nothing exists, so that nothing can be removed.
+#[inline]
 fn assert_exists(value: &Value) {
     assert_ne!(value[2] & EXISTS, 0, "a program writes only what exists and credits only what it saw exist");
 }

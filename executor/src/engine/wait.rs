@@ -1,6 +1,8 @@
 //! Waiting for another thread: first spinning, then giving the core away, then sleeping.
 
-use std::{hint, thread, time::Duration};
+use std::time::Duration;
+
+use crate::sync::{hint, thread};
 
 /// One wait. A thread that spins while the one it waits for needs its core loses whole time slices, so spinning ends
 /// soon; and since sleeps are short, no wait depends on being woken.
@@ -18,6 +20,11 @@ impl Wait {
     /// Waits a little, in the end until somebody unparks this thread.
     pub(crate) fn turn_until_unparked(&mut self) {
         if self.is_short() { self.spin_or_yield() } else { thread::park() }
+    }
+
+    /// Whether spinning and yielding was not enough, so that whoever is waited for may be asleep.
+    pub(crate) fn is_long(&self) -> bool {
+        !self.is_short()
     }
 
     fn is_short(&self) -> bool {

@@ -1,0 +1,211 @@
+//! The commit frontier: one transaction after the other becomes true, in order, by whoever holds it.
+//!
+//! The slots always hold what the committed transactions left. So what an execution ahead saw is compared with them, and
+//! what it writes goes into them. What was not executed ahead, or saw anything else, executes here *in turn*: directly on
+//! the slots, as serial execution does. So no transaction executes more than twice, and a speculation that ends anywhere
+//! leaves exactly what a prefix of the block leaves.
+
+use crate::{
+    engine::{
+        program::{Counter, Program, View},
+        records::{Change, Check, Record, Status},
+        speculation::{Speculation, Worker},
+        views::Direct,
+    },
+    slots::{exists, same},
+    sync::atomic::Ordering::Release,
+};
+
+/// What is true so far, besides what stands in the slots.
+pub(crate) struct Frontier {
+    /// Of all transactions of the block so far, those before the speculation included.
+    pub(crate) outcomes: Vec<u64>,
+    pub(crate) counters: Vec<Counter>,
+    pub(crate) tally: Tally,
+    pub(crate) ended: Ended,
+    /// A bit for each of the last executions ahead, set when it was in vain.
+    recent: u64,
+}
+
+/// Why a speculation ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// All transactions are committed.
+    #[default]
+    Complete,
+    /// Most executions ahead were in vain.
+    Conflicts,
+    /// A record was too small.
+    Room,
+}
+
+/// What the frontier counts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Tally {
+    /// Executions ahead whose checks were looked at.
+    pub(crate) validations: u64,
+    /// Transactions executed in turn that the frontier found not executed ahead.
+    pub(crate) in_turn: u64,
+    /// Of these, those that another worker had taken.
+    pub(crate) taken_over: u64,
+    /// Executed again because of a value.
+    pub(crate) conflicts_value: u64,
+    /// Executed again because something existed or not.
+    pub(crate) conflicts_existence: u64,
+    /// Executed again because of a counter.
+    pub(crate) conflicts_counter: u64,
+    /// Executed again because the first execution panicked or had no room.
+    pub(crate) wasted: u64,
+}
+
+/// Whose transactions a worker commits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reach {
+    /// Its own. Those of others are in the caches of others, who will be here soon.
+    Own,
+    /// All that are executed.
+    Executed,
+    /// The next as well if it is not executed, since its worker does not come to it.
+    Next,
+}
+
+impl Frontier {
+    pub(crate) fn new(outcomes: Vec<u64>, counters: Vec<Counter>) -> Self {
+        Self { outcomes, counters, tally: Tally::default(), ended: Ended::default(), recent: 0 }
+    }
+}
+
+impl<P: Program> Speculation<P> {
+    /// Goes on from the frontier as far as `reach` says, unless another worker holds it. Whether it moved.
+    pub(crate) fn advance(&self, worker: &mut Worker, reach: Reach) -> bool {
+        let Some(mut frontier) = self.hold_frontier() else { return false };
+        let Frontier { outcomes, counters, tally, ended, recent } = &mut *frontier;
+        let mut direct = Direct {
+            slots: &self.slots,
+            epoch: self.epoch,
+            changed: &mut worker.changed,
+            counters,
+            met_list: false,
+            added_to: 0,
+        };
+        let first = (outcomes.len() - self.start) as u32;
+        let mut published = first;
+        let publish = |direct: &mut Direct<'_>, done: u32| {
+            self.sums.publish(direct.counters, direct.added_to);
+            (direct.added_to, direct.met_list) = (0, false);
+            self.committed.0.store(done, Release);
+        };
+        let mut at = first;
+        let mut owner = self.owner_of(at);
+        let mut next_chunk = self.chunk_after(at);
+        while at < self.count && !self.is_stopped() {
+            if at == next_chunk {
+                (owner, next_chunk) = (self.owner_of(at), at + self.shape.chunk);
+            }
+            let is_own = owner == Some(worker.number);
+            if !is_own && reach == Reach::Own {
+                break;
+            }
+            let record = owner.map(|owner| self.memory.records.get(owner, self.turn, at));
+            let status = record.map_or(Status::Open, |record| record.status());
+            let is_accepted = match (status, record) {
+                (Status::Executed, Some(record)) => {
+                    tally.validations += 1;
+                    let differs = first_difference(record, &direct);
+                    match differs {
+                        None => accept(record, &mut direct),
+                        Some(check) => tally.count(check),
+                    }
+                    *recent = *recent << 1 | u64::from(differs.is_some());
+                    if differs.is_none() { Some(record.outcome()) } else { None }
+                }
+                (Status::Wasted, _) => {
+                    tally.wasted += 1;
+                    *recent = *recent << 1 | 1;
+                    None
+                }
+                _ if is_own || reach == Reach::Next => {
+                    tally.in_turn += 1;
+                    tally.taken_over += u64::from(!is_own);
+                    None
+                }
+                _ => break,
+            };
+            let outcome = is_accepted.unwrap_or_else(|| {
+                // What was committed by now is to be seen while this takes its time.
+                if published < at {
+                    publish(&mut direct, at);
+                    published = at;
+                }
+                direct.met_list = false;
+                self.program.execute(self.start + at as usize, &mut direct)
+            });
+            outcomes.push(outcome);
+            at += 1;
+            if direct.met_list && is_accepted.is_none() || at - published >= COMMITS_PUBLISHED {
+                publish(&mut direct, at);
+                published = at;
+            }
+            let in_vain = (*recent & WEIGHED).count_ones() > WEIGHED.count_ones() / 2;
+            if self.shape.gives_up && in_vain {
+                (*ended, *recent) = (Ended::Conflicts, 0);
+                self.stop();
+            } else if self.lacks_room() {
+                *ended = Ended::Room;
+                self.stop();
+            }
+        }
+        if published < at {
+            publish(&mut direct, at);
+        }
+        at > first
+    }
+}
+
+impl Tally {
+    #[cold]
+    fn count(&mut self, differing: Check) {
+        match differing {
+            Check::Read { .. } => self.conflicts_value += 1,
+            Check::Exists { .. } => self.conflicts_existence += 1,
+            Check::Reserve { .. } => self.conflicts_counter += 1,
+        }
+    }
+}
+
+/// The first thing that an execution ahead saw otherwise than it is.
+#[inline]
+fn first_difference(record: Record<'_>, direct: &Direct<'_>) -> Option<Check> {
+    record.checks().find(|check| match *check {
+        Check::Read { place, value } => !same(&direct.slots.get(place).value(), &value),
+        Check::Exists { place, answer } => exists(&direct.slots.get(place).value()) != answer,
+        Check::Reserve { counter, before, amount, answer } => {
+            direct.counters[counter as usize].allows_after(before, amount) != answer
+        }
+    })
+}
+
+/// Makes true what an execution ahead wrote that saw the truth.
+#[inline]
+fn accept(record: Record<'_>, direct: &mut Direct<'_>) {
+    for (place, change) in record.writes() {
+        match change {
+            Change::Value(value) => direct.write(place, value),
+            Change::Credit(amount) => direct.credit(place, amount),
+        }
+    }
+    if record.reserves() {
+        for check in record.checks() {
+            if let Check::Reserve { counter, amount, answer: true, .. } = check {
+                let is_allowed = direct.reserve(counter as usize, amount);
+                assert!(is_allowed, "what was checked to be within a limit is");
+            }
+        }
+    }
+}
+
+/// How many commits at most are behind what other threads see of the frontier.
+const COMMITS_PUBLISHED: u32 = 8;
+
+/// The executions ahead by which a speculation is judged: the last 48.
+const WEIGHED: u64 = (1 << 48) - 1;
