@@ -1,14 +1,19 @@
-//! The node hash of every Merkle tree in the engine, one at a time and many at once.
+//! The hashes of the engine, one at a time and many at once: of Merkle trees, and of ids.
 //!
 //! Leaves and inner nodes live in disjoint domains by the lowest bit of their first byte: 1 for a leaf, 0 for an
 //! inner node. A 64-byte leaf and an inner node may share a BLAKE3 input, never an output.
 //!
-//! A single BLAKE3 compression leaves the vector units of a processor mostly idle. [`nodes`] and [`leaves`] hash 16 or
-//! 8 inputs side by side, one in each lane of a vector, and give exactly what [`node`] and [`leaf`] give.
+//! Ids are hashes in a [`Context`], BLAKE3's mode for deriving keys, which shares no input with the trees.
+//!
+//! A single BLAKE3 compression leaves the vector units of a processor mostly idle. [`nodes`], [`leaves`] and
+//! [`Context::hash_all`] hash 16 or 8 inputs side by side, one in each lane of a vector, and give exactly what [`node`],
+//! [`leaf`] and [`Context::hash`] give.
 
+mod context;
 #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "vector instructions are intrinsics"))]
 mod lanes;
 
+pub use context::Context;
 use lanes::Kind;
 
 /// A hash as it stands in a tree.
@@ -83,6 +88,13 @@ pub fn nodes(pairs: &[&Pair], parents: &mut [Hash]) {
         }
         lanes.hash(&inputs[..pairs.len()], Kind::Node, parents);
     }
+}
+
+/// Hashes leaves of any lengths, neighbours of equal length in lanes where the processor has them. There must be as many
+/// hashes as inputs.
+pub fn byte_leaves(inputs: &[&[u8]], hashes: &mut [Hash]) {
+    assert_eq!(inputs.len(), hashes.len(), "every leaf has one hash");
+    lanes::Lanes::detect().hash_bytes(inputs, Kind::PaddedLeaf, hashes);
 }
 
 /// Hashes leaves of whole blocks, neighbours of equal length in lanes where the processor has them. There must be as

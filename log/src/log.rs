@@ -5,7 +5,11 @@ use std::{
     io,
 };
 
-use fresnel_types::{Entries, EntryNumber, LogEntry, decode, encode};
+use fresnel_types::{
+    Entries, EntryNumber, LogEntry,
+    codec::{encode_into, encoded_len},
+    decode,
+};
 
 use crate::{
     Disk,
@@ -204,17 +208,20 @@ impl<D: Disk> Log<D> {
     /// When it does not fit a segment, which changes nothing, or when the disk fails.
     pub fn append(&mut self, entry: &LogEntry) -> Result<(), LogError> {
         self.guard(|log| {
-            let body = encode(entry);
-            let bytes = segment::record_bytes(body.len());
+            let body = encoded_len(entry);
+            let bytes = segment::record_bytes(body);
             if log.end + bytes > log.size {
                 if HEADER_BYTES as u64 + bytes as u64 > log.options.segment_bytes {
-                    return Err(LogError::TooLarge { bytes: body.len() });
+                    return Err(LogError::TooLarge { bytes: body });
                 }
                 log.next_segment()?;
             }
-            let record = segment::record(log.place, log.end, log.synced as u64, segment::kind(entry), &body);
-            log.chain = segment::extend_chain(log.chain, &record);
-            log.buffer.extend(record);
+            log.buffer.reserve(bytes);
+            let (place, synced, kind) = (log.place, log.synced as u64, segment::kind(entry));
+            let head = segment::append_record(&mut log.buffer, place, log.end, synced, kind, |buffer| {
+                encode_into(buffer, entry)
+            });
+            log.chain = segment::extend_chain(log.chain, &head);
             log.end += bytes;
             log.next.0 += 1;
             if log.buffer.len() >= BUFFER_BYTES { log.flush() } else { Ok(()) }

@@ -121,19 +121,31 @@ impl Place {
     }
 }
 
-/// The bytes of a record, padding included, to stand at `offset`.
-pub(crate) fn record(place: Place, offset: usize, synced: u64, kind: u32, body: &[u8]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(record_bytes(body.len()));
-    bytes
-        .extend(u32::try_from(body.len()).expect("a record fits its segment, far below 4 GiB").to_le_bytes());
-    bytes.extend(kind.to_le_bytes());
-    bytes.extend(synced.to_le_bytes());
-    bytes.extend(crc32c::crc32c(body).to_le_bytes());
-    let head_crc = crc32c::crc32c_append(place.seed(offset), &bytes);
-    bytes.extend(head_crc.to_le_bytes());
-    bytes.extend(body);
-    bytes.resize(record_bytes(body.len()), 0);
-    bytes
+/// Appends a record, padding included, that is to stand at `offset`; `write` appends its body. Gives its head.
+pub(crate) fn append_record(
+    buffer: &mut Vec<u8>,
+    place: Place,
+    offset: usize,
+    synced: u64,
+    kind: u32,
+    write: impl FnOnce(&mut Vec<u8>),
+) -> [u8; HEAD_BYTES] {
+    let start = buffer.len();
+    buffer.resize(start + HEAD_BYTES, 0);
+    write(buffer);
+    let body = &buffer[start + HEAD_BYTES..];
+    let length = u32::try_from(body.len()).expect("a record fits its segment, far below 4 GiB");
+    let mut head = [0; HEAD_BYTES];
+    head[..4].copy_from_slice(&length.to_le_bytes());
+    head[4..8].copy_from_slice(&kind.to_le_bytes());
+    head[8..16].copy_from_slice(&synced.to_le_bytes());
+    head[16..20].copy_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    let head_crc = crc32c::crc32c_append(place.seed(offset), &head[..20]);
+    head[20..].copy_from_slice(&head_crc.to_le_bytes());
+    let end = start + record_bytes(body.len());
+    buffer[start..start + HEAD_BYTES].copy_from_slice(&head);
+    buffer.resize(end, 0);
+    head
 }
 
 /// The bytes that a record with a body of `body` bytes takes.
@@ -141,9 +153,9 @@ pub(crate) fn record_bytes(body: usize) -> usize {
     HEAD_BYTES + body.next_multiple_of(ALIGNMENT)
 }
 
-/// Carries `chain` over one more record.
-pub(crate) fn extend_chain(chain: u32, record: &[u8]) -> u32 {
-    crc32c::crc32c_append(chain, &record[..HEAD_BYTES])
+/// Carries `chain` over one more record, given its head.
+pub(crate) fn extend_chain(chain: u32, head: &[u8]) -> u32 {
+    crc32c::crc32c_append(chain, head)
 }
 
 /// A valid head, and the range of its body in the segment.
@@ -190,7 +202,7 @@ pub(crate) fn scan(place: Place, bytes: &[u8]) -> Scan<'_> {
         if crc32c::crc32c(body) != head.body_crc || padding.is_none_or(|bytes| !is_zero(bytes)) {
             break;
         }
-        scan.chain = extend_chain(scan.chain, &bytes[scan.end..]);
+        scan.chain = extend_chain(scan.chain, &bytes[scan.end..scan.end + HEAD_BYTES]);
         scan.records.push((scan.end, head.kind, body));
         scan.end = after;
     }

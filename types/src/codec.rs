@@ -35,6 +35,12 @@ pub fn encode<T: SchemaWrite<Layout, Src = T>>(value: &T) -> Vec<u8> {
     )
 }
 
+/// Appends the bytes of `value`.
+pub fn encode_into<T: SchemaWrite<Layout, Src = T>>(bytes: &mut Vec<u8>, value: &T) {
+    bytes.reserve(encoded_len(value));
+    config::serialize_into(bytes, value, Layout::new()).expect("as in `encode`");
+}
+
 /// The number of bytes [`encode`] gives.
 pub fn encoded_len<T: SchemaWrite<Layout, Src = T>>(value: &T) -> usize {
     let size = config::serialized_size(value, Layout::new()).expect("as in `encode`");

@@ -133,12 +133,12 @@ impl Header {
 
 /// The frame of a message.
 pub fn message_frame(from: Role, to: Role, message: &Message) -> Vec<u8> {
-    frame(message.kind() as u8, from, to, &codec::encode(message))
+    frame(message.kind() as u8, from, to, message)
 }
 
 /// The frame of a hello.
 pub fn hello_frame(hello: &Hello) -> Vec<u8> {
-    frame(HELLO_KIND, Role::Client, Role::Client, &codec::encode(hello))
+    frame(HELLO_KIND, Role::Client, Role::Client, hello)
 }
 
 /// Changes the receiver of an encoded frame, so that a message to many is encoded once.
@@ -146,14 +146,15 @@ pub fn readdress(frame: &mut [u8], to: Role) {
     frame[8..10].copy_from_slice(&to.to_wire().to_le_bytes());
 }
 
-fn frame(kind: u8, from: Role, to: Role, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(HEADER_BYTES - 4 + body.len()).expect("the codec's limit is below 2^32");
-    let mut frame = Vec::with_capacity(HEADER_BYTES + body.len());
+fn frame<T: SchemaWrite<codec::Layout, Src = T>>(kind: u8, from: Role, to: Role, body: &T) -> Vec<u8> {
+    let body_bytes = codec::encoded_len(body);
+    let length = u32::try_from(HEADER_BYTES - 4 + body_bytes).expect("the codec's limit is below 2^32");
+    let mut frame = Vec::with_capacity(HEADER_BYTES + body_bytes);
     frame.extend(length.to_le_bytes());
     frame.extend([FRAME_VERSION, kind]);
     frame.extend(from.to_wire().to_le_bytes());
     frame.extend(to.to_wire().to_le_bytes());
-    frame.extend(body);
+    codec::encode_into(&mut frame, body);
     frame
 }
 

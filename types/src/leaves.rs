@@ -23,9 +23,12 @@ pub struct Account {
 }
 
 impl Account {
+    /// The local name of an account among what its owner has.
+    pub const NAME: &[u8] = b"account";
+
     /// Where the account of `owner` stands.
     pub fn key(owner: &Address) -> StateKey {
-        StateKey::of(owner, b"account")
+        StateKey::of(owner, Self::NAME)
     }
 
     /// Whether `nonce` was not used and lies in the window.

@@ -17,6 +17,8 @@ pub mod committee;
 pub mod frame;
 pub mod genesis;
 pub mod hash;
+pub mod id_map;
+pub mod identities;
 pub mod ids;
 pub mod keys;
 pub mod leaves;
@@ -35,15 +37,16 @@ pub mod verify;
 pub mod vertex;
 pub mod write_set;
 
+pub use ablation::Ablation;
 pub use authorities::AuthoritySet;
 pub use batch::{Batch, BatchRef};
-pub use ablation::Ablation;
 pub use checkpoint::Checkpoint;
 pub use codec::{CodecError, decode, encode};
 pub use commit::{Close, Commit, CommitVote, Order, OrderEvent, OrderedBatch};
 pub use committee::{Authority, Committee};
 pub use genesis::{Genesis, Parameters};
 pub use hash::{BatchId, ChainId, CommitDigest, LogDigest, RecordDigest, StateRoot, TransactionId, VertexId};
+pub use id_map::IdMap;
 pub use ids::{
     Amount, AuthorityIndex, BlockIndex, ClientId, CommitIndex, Epoch, Nonce, Round, Sequence, ShardId,
     Shards, Timestamp,

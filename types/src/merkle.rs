@@ -3,7 +3,7 @@
 //! Leaves stand left to right in the lowest level; an odd last node moves up unchanged. The root commits to the number
 //! of leaves: `root = leaf(count ‖ top)`, so no prefix or regrouping of a list shares its root.
 
-use fresnel_crypto::hash;
+use fresnel_crypto::hash::{self, Pair};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{codec, hash::Root};
@@ -22,6 +22,22 @@ pub struct Path {
 /// The leaf hash of an encoded value.
 pub fn leaf<T: SchemaWrite<codec::Layout, Src = T>>(value: &T) -> hash::Hash {
     hash::leaf(&codec::encode(value))
+}
+
+/// The leaf hashes of encoded values, computed together.
+pub fn leaves<'a, T>(values: impl IntoIterator<Item = &'a T>) -> Vec<hash::Hash>
+where
+    T: SchemaWrite<codec::Layout, Src = T> + 'a,
+{
+    let (mut bytes, mut ends) = (Vec::new(), vec![0]);
+    for value in values {
+        codec::encode_into(&mut bytes, value);
+        ends.push(bytes.len());
+    }
+    let inputs: Vec<&[u8]> = ends.windows(2).map(|ends| &bytes[ends[0]..ends[1]]).collect();
+    let mut hashes = vec![hash::EMPTY; inputs.len()];
+    hash::byte_leaves(&inputs, &mut hashes);
+    hashes
 }
 
 /// The root over leaf hashes.
@@ -72,13 +88,12 @@ impl Path {
 }
 
 fn above(level: &[hash::Hash]) -> Vec<hash::Hash> {
-    level
-        .chunks(2)
-        .map(|pair| match pair {
-            [left, right] => hash::node(left, right),
-            _ => pair[0],
-        })
-        .collect()
+    let (pairs, last) = level.as_chunks::<2>();
+    let pairs: Vec<Pair> = pairs.iter().map(|[left, right]| Pair::new(left, right)).collect();
+    let mut parents = vec![hash::EMPTY; pairs.len()];
+    hash::nodes(&pairs.iter().collect::<Vec<_>>(), &mut parents);
+    parents.extend(last);
+    parents
 }
 
 fn finish(count: u64, top: hash::Hash) -> Root {
@@ -93,7 +108,9 @@ mod tests {
     use super::*;
 
     fn leaves(count: u64) -> Vec<hash::Hash> {
-        (0..count).map(|i| leaf(&i)).collect()
+        let leaves = super::leaves(&(0..count).collect::<Vec<_>>());
+        assert!(leaves.iter().zip(0_u64..).all(|(hash, i)| *hash == leaf(&i)));
+        leaves
     }
 
     #[test]

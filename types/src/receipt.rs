@@ -75,7 +75,7 @@ impl Bundle {
 
 /// The leaf of one destination's receipts in an outbox tree.
 pub fn slice_leaf(destination: ShardId, receipts: &[Receipt]) -> [u8; 32] {
-    let receipts = merkle::root(receipts.iter().map(merkle::leaf));
+    let receipts = merkle::root(merkle::leaves(receipts));
     merkle::leaf(&(destination, receipts))
 }
 

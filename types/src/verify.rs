@@ -8,9 +8,9 @@ use std::ops::Deref;
 use fresnel_crypto::{Item, Verifier, is_small_order};
 
 use crate::{
-    Ablation, Action, Address, Amount, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch, Genesis, Message,
-    Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature, SignedTransaction,
-    SignedVertex, Transaction, VertexHead, VertexRef, Vote,
+    Ablation, Action, Address, Amount, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch,
+    Genesis, Message, Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature,
+    SignedTransaction, SignedVertex, Transaction, VertexHead, VertexRef, Vote,
     ablation::{NotForBenchmarks, Part},
     codec,
     identities::{Unsigned, addresses},
@@ -165,11 +165,11 @@ impl Rules {
     ) -> Vec<Result<Verified<SignedTransaction>, RejectionCode>> {
         let mut signatures = Signatures::default();
         let mut verdicts = Vec::with_capacity(transactions.len());
+        let hashed = Hashed::of(&transactions[..transactions.len().min(SUBMISSION_MAX)]);
         for (owner, signed) in transactions.iter().enumerate() {
-            let verdict = if owner < SUBMISSION_MAX {
-                self.transaction_form(shard, &signed.transaction)
-            } else {
-                Err(RejectionCode::Overloaded)
+            let verdict = match hashed.addresses.get(owner) {
+                Some(sender) => self.transaction_form(shard, &signed.transaction, sender),
+                None => Err(RejectionCode::Overloaded),
             };
             if verdict.is_ok() && !self.leaves_out(Part::Signatures) {
                 signatures.transaction(owner, signed, hashed.digests[owner]);
@@ -186,14 +186,19 @@ impl Rules {
             .collect()
     }
 
-    /// Whether bytes alone make `transaction` one of `shard`.
-    fn transaction_form(&self, shard: ShardId, transaction: &Transaction) -> Result<(), RejectionCode> {
+    /// Whether bytes alone make `transaction`, whose sender has this address, one of `shard`.
+    fn transaction_form(
+        &self,
+        shard: ShardId,
+        transaction: &Transaction,
+        sender: &Address,
+    ) -> Result<(), RejectionCode> {
         let Action::Transfer { amount, .. } = transaction.action;
         if amount == Amount(0) || is_small_order(&transaction.sender.0) {
             Err(RejectionCode::Malformed)
         } else if transaction.chain != self.chain {
             Err(RejectionCode::WrongChain)
-        } else if self.shards.of_prefix(transaction.sender.address().prefix()) != shard {
+        } else if self.shards.of_prefix(sender.prefix()) != shard {
             Err(RejectionCode::WrongShard)
         } else {
             Ok(())
@@ -401,14 +406,32 @@ impl Rules {
         if batch.transactions.is_empty() {
             return Err(VerifyError::Batch("empty"));
         }
-        for signed in &batch.transactions {
-            self.transaction_form(batch.shard, &signed.transaction)
+        let hashed = Hashed::of(&batch.transactions);
+        for ((signed, sender), digest) in batch.transactions.iter().zip(&hashed.addresses).zip(hashed.digests)
+        {
+            self.transaction_form(batch.shard, &signed.transaction, sender)
                 .map_err(|_| VerifyError::Batch("a transaction is malformed or of another chain or shard"))?;
             if !self.leaves_out(Part::Signatures) {
                 signatures.transaction(owner, signed, digest);
             }
         }
         Ok(())
+    }
+}
+
+/// What checking transactions hashes, all of them at once.
+struct Hashed {
+    /// Of the senders.
+    addresses: Vec<Address>,
+    /// What the signatures cover.
+    digests: Vec<[u8; 32]>,
+}
+
+impl Hashed {
+    fn of(transactions: &[SignedTransaction]) -> Self {
+        let unsigned = Unsigned::of(transactions.iter().map(|signed| &signed.transaction));
+        let addresses = addresses(transactions.iter().map(|signed| &signed.transaction.sender));
+        Self { addresses, digests: unsigned.signing_digests() }
     }
 }
 
@@ -423,8 +446,8 @@ impl Signatures {
         self.items.push((owner, key, digest, signature));
     }
 
-    fn transaction(&mut self, owner: usize, signed: &SignedTransaction) {
-        self.push(owner, signed.transaction.sender, signed.transaction.signing_digest(), signed.signature);
+    fn transaction(&mut self, owner: usize, signed: &SignedTransaction, digest: [u8; 32]) {
+        self.push(owner, signed.transaction.sender, digest, signed.signature);
     }
 
     fn bad_owners(&self, verifier: &mut Verifier) -> Vec<usize> {

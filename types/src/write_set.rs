@@ -16,9 +16,13 @@ hex_bytes! {
 impl StateKey {
     /// The place of `name` among what `owner` has.
     pub fn of(owner: &Address, name: &[u8]) -> Self {
-        let mut key = hash(Domain::StateKey, &[&owner.0, name]);
-        key[..4].copy_from_slice(&owner.prefix());
-        Self(key)
+        Self::within(owner, hash(Domain::StateKey, &[&owner.0, name]))
+    }
+
+    /// The place of which `hash` is that of owner and name.
+    pub(crate) fn within(owner: &Address, mut hash: [u8; 32]) -> Self {
+        hash[..4].copy_from_slice(&owner.prefix());
+        Self(hash)
     }
 
     /// The shard that holds it.

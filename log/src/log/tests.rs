@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fresnel_types::{EntryNumber, LogEntry};
+use fresnel_types::{EntryNumber, LogEntry, encode};
 use proptest::prelude::*;
 
 use super::*;
@@ -89,6 +89,13 @@ impl TornDisk {
 
 fn entry(number: usize, bytes: usize) -> LogEntry {
     LogEntry::Batch((0..bytes).map(|at| u8::try_from((number * 31 + at) % 251).expect("below 251")).collect())
+}
+
+/// The bytes of a record that was written by nobody.
+fn record(place: Place, offset: usize, synced: u64, kind: u32, body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    segment::append_record(&mut bytes, place, offset, synced, kind, |bytes| bytes.extend(body));
+    bytes
 }
 
 fn open(disk: TornDisk) -> (Log<TornDisk>, Recovered) {
@@ -214,7 +221,7 @@ fn stale_records_never_stand_behind_new_ones() {
 #[test]
 fn bytes_of_another_place_are_no_record() {
     let place = Place { segment: 3, chain: 9 };
-    let record = segment::record(place, HEADER_BYTES, 0, 4, &encode(&entry(1, 50)));
+    let record = record(place, HEADER_BYTES, 0, 4, &encode(&entry(1, 50)));
     let read = |place, offset: usize| {
         let mut bytes = vec![0; 4_096];
         bytes[offset..offset + record.len()].copy_from_slice(&record);
@@ -286,7 +293,7 @@ fn unknown_entries_and_versions_are_errors() {
     let (place, end) = (log.place, log.end);
     let mut disk = log.into_disk();
     let mut other = disk.clone();
-    let record = segment::record(place, end, end as u64, 99, b"later");
+    let record = record(place, end, end as u64, 99, b"later");
     disk.write(&segment::name(0), end as u64, &record).expect("within");
     assert!(matches!(Log::open(disk, OPTIONS), Err(LogError::Unknown { segment: 0, .. })));
     let mut header = *b"fresnel\n\x01\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0";

@@ -21,14 +21,14 @@ impl Detected {
         is_x86_feature_detected!("avx2").then_some(Self(()))
     }
 
-    pub(super) fn hash(self, inputs: &[&[Block]; 8], kind: Kind, hashes: &mut [Hash; 8]) {
+    pub(super) fn hash(self, inputs: &[&[Block]; 8], kind: Kind<'_>, hashes: &mut [Hash; 8]) {
         // SAFETY: `self` exists, so AVX2 was detected.
         unsafe { hash(inputs, kind, hashes) }
     }
 }
 
 #[target_feature(enable = "avx2")]
-fn hash(inputs: &[&[Block]; 8], kind: Kind, hashes: &mut [Hash; 8]) {
+fn hash(inputs: &[&[Block]; 8], kind: Kind<'_>, hashes: &mut [Hash; 8]) {
     // SAFETY: this function is compiled with AVX2 and called only where the processor has it.
     unsafe { kernel::hash::<Half>(inputs, kind, hashes) }
 }

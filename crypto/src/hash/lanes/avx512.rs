@@ -21,14 +21,14 @@ impl Detected {
         is_x86_feature_detected!("avx512f").then_some(Self(()))
     }
 
-    pub(super) fn hash(self, inputs: &[&[Block]; 16], kind: Kind, hashes: &mut [Hash; 16]) {
+    pub(super) fn hash(self, inputs: &[&[Block]; 16], kind: Kind<'_>, hashes: &mut [Hash; 16]) {
         // SAFETY: `self` exists, so AVX-512F was detected.
         unsafe { hash(inputs, kind, hashes) }
     }
 }
 
 #[target_feature(enable = "avx512f")]
-fn hash(inputs: &[&[Block]; 16], kind: Kind, hashes: &mut [Hash; 16]) {
+fn hash(inputs: &[&[Block]; 16], kind: Kind<'_>, hashes: &mut [Hash; 16]) {
     // SAFETY: this function is compiled with AVX-512F and called only where the processor has it.
     unsafe { kernel::hash::<Wide>(inputs, kind, hashes) }
 }

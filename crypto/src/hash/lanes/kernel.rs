@@ -33,22 +33,30 @@ pub(super) trait Vector: Copy {
 /// # Safety
 /// The processor has the instructions of `V`. The caller is compiled with them.
 #[inline(always)]
-pub(super) unsafe fn hash<V: Vector>(inputs: &[&[Block]], kind: Kind, hashes: &mut [Hash]) {
+pub(super) unsafe fn hash<V: Vector>(inputs: &[&[Block]], kind: Kind<'_>, hashes: &mut [Hash]) {
     let blocks = inputs[0].len();
+    let (key, every, bytes) = match kind {
+        Kind::Node | Kind::Leaf => (INITIAL, 0, blocks * BLOCK_BYTES),
+        Kind::PaddedLeaf(bytes) => (INITIAL, 0, bytes),
+        Kind::Derived(context, bytes) => (context.key(), DERIVE_KEY_MATERIAL, bytes),
+    };
+    let last_bytes = bytes - (blocks - 1) * BLOCK_BYTES;
     // SAFETY: the same promise as this function's.
-    let (mut chaining, zero, length) =
-        unsafe { (splats(INITIAL), V::splat(0), V::splat(BLOCK_BYTES as u32)) };
-    let [i0, i1, i2, i3, ..] = chaining;
+    let (mut chaining, initial, zero) = unsafe { (splats(key), splats(INITIAL), V::splat(0)) };
+    let [i0, i1, i2, i3, ..] = initial;
     for place in 0..blocks {
         let start = if place == 0 { CHUNK_START } else { 0 };
-        let end = if place + 1 == blocks { CHUNK_END | ROOT } else { 0 };
+        let (end, bytes) =
+            if place + 1 == blocks { (CHUNK_END | ROOT, last_bytes) } else { (0, BLOCK_BYTES) };
         // SAFETY: the same promise as this function's.
-        let (message, flags) = unsafe { (V::transposed(inputs, place), V::splat(start | end)) };
+        let (message, length, flags) =
+            unsafe { (V::transposed(inputs, place), V::splat(bytes as u32), V::splat(start | end | every)) };
         chaining = compress(chaining, &message, [i0, i1, i2, i3], [zero, zero, length, flags]);
     }
+    let (set, flip) = kind.marks();
     // SAFETY: the same promise as this function's.
-    let (one, flip) = unsafe { (V::splat(1), V::splat(u32::from(kind.flip()))) };
-    chaining[0] = chaining[0].or(one).xor(flip);
+    let (set, flip) = unsafe { (V::splat(u32::from(set)), V::splat(u32::from(flip))) };
+    chaining[0] = chaining[0].or(set).xor(flip);
     V::untransposed(chaining, hashes);
 }
 
@@ -125,6 +133,7 @@ const DIAGONALS: [[usize; 4]; 4] = [[0, 5, 10, 15], [1, 6, 11, 12], [2, 7, 8, 13
 const CHUNK_START: u32 = 1;
 const CHUNK_END: u32 = 2;
 const ROOT: u32 = 8;
+const DERIVE_KEY_MATERIAL: u32 = 64;
 
 /// The initial chaining value, that of SHA-256 (BLAKE3 paper, table 1).
 const INITIAL: [u32; 8] =
