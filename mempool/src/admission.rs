@@ -1,10 +1,10 @@
 //! Who may add what: expiry, duplicates, nonces, fee bonds and quotas. All of it is a hint to spare the order useless
 //! transactions; nothing here ever refuses a peer's batch.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use fresnel_types::{
-    Address, ClientId, RejectionCode, Timestamp, Transaction, TransactionId, leaves::Account,
+    Address, ClientId, IdMap, RejectionCode, Timestamp, Transaction, TransactionId, leaves::Account,
 };
 
 use crate::{Batching, limits::REMEMBERED_MAX};
@@ -25,15 +25,23 @@ struct Sender {
     fees: u64,
 }
 
+/// How far a transaction that is refused as a duplicate has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Pending,
+    Ordered,
+}
+
 /// What is pending.
 #[derive(Debug, Default)]
 pub(crate) struct Admission {
-    pending: BTreeSet<TransactionId>,
-    senders: BTreeMap<Address, Sender>,
+    known: IdMap<TransactionId, Stage>,
+    /// How many of them are pending.
+    pending: usize,
+    /// Those that are ordered, oldest first.
+    ordered: VecDeque<TransactionId>,
+    senders: IdMap<Address, Sender>,
     clients: BTreeMap<ClientId, usize>,
-    ordered: BTreeSet<TransactionId>,
-    /// The same, oldest first.
-    ordered_queue: VecDeque<TransactionId>,
 }
 
 /// The instant at which a transaction is judged.
@@ -46,20 +54,20 @@ pub(crate) struct Horizon {
 }
 
 impl Admission {
-    /// Admits a transaction or says why not.
+    /// Admits a transaction, which has this id, or says why not.
     pub(crate) fn admit(
         &mut self,
         limits: &Batching,
         horizon: Horizon,
         client: ClientId,
+        id: TransactionId,
         transaction: &Transaction,
         account: &dyn Fn(&Address) -> Option<Account>,
     ) -> Result<Member, RejectionCode> {
         if transaction.valid_until < horizon.earliest || transaction.valid_until > horizon.latest {
             return Err(RejectionCode::Expired);
         }
-        let id = transaction.id();
-        if self.pending.contains(&id) || self.ordered.contains(&id) {
+        if self.known.contains(&id) {
             return Err(RejectionCode::Duplicate);
         }
         let sender = transaction.sender.address();
@@ -79,7 +87,7 @@ impl Admission {
         {
             return Err(RejectionCode::Quota);
         }
-        if self.pending.len() >= limits.pending_max {
+        if self.pending >= limits.pending_max {
             return Err(RejectionCode::Overloaded);
         }
         let member = Member { id, sender, client: Some(client), fee: transaction.fee.0 };
@@ -89,8 +97,10 @@ impl Admission {
 
     /// Counts a transaction without judging it.
     pub(crate) fn add(&mut self, member: &Member) {
-        self.pending.insert(member.id);
-        let sender = self.senders.entry(member.sender).or_default();
+        if self.known.insert(member.id, Stage::Pending) != Some(Stage::Pending) {
+            self.pending += 1;
+        }
+        let sender = self.senders.get_or_insert_with(member.sender, Sender::default);
         sender.count += 1;
         sender.fees = sender.fees.saturating_add(member.fee);
         if let Some(client) = member.client {
@@ -100,7 +110,6 @@ impl Admission {
 
     /// A pending transaction is ordered: its places are free, its id is remembered for a while.
     pub(crate) fn release(&mut self, member: &Member) {
-        self.pending.remove(&member.id);
         if let Some(sender) = self.senders.get_mut(&member.sender) {
             sender.count -= 1;
             sender.fees = sender.fees.saturating_sub(member.fee);
@@ -121,17 +130,23 @@ impl Admission {
 
     /// Refuses a transaction, which is ordered, for a while.
     pub(crate) fn remember(&mut self, transaction: TransactionId) {
-        if self.ordered.insert(transaction) {
-            self.ordered_queue.push_back(transaction);
-            if self.ordered_queue.len() > REMEMBERED_MAX {
-                let oldest = self.ordered_queue.pop_front().expect("just filled");
-                self.ordered.remove(&oldest);
+        match self.known.insert(transaction, Stage::Ordered) {
+            Some(Stage::Ordered) => return,
+            Some(Stage::Pending) => self.pending -= 1,
+            None => {}
+        }
+        self.ordered.push_back(transaction);
+        if self.ordered.len() > REMEMBERED_MAX {
+            let oldest = self.ordered.pop_front().expect("just filled");
+            // After a restart an own batch may hold once more what is ordered: then it is pending.
+            if self.known.get(&oldest) == Some(&Stage::Ordered) {
+                self.known.remove(&oldest);
             }
         }
     }
 
     /// Transactions admitted and not ordered.
     pub(crate) fn pending(&self) -> usize {
-        self.pending.len()
+        self.pending
     }
 }

@@ -2,8 +2,8 @@
 
 use fresnel_types::{
     Address, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, Effect, LogEntry, Message, Order,
-    OrderEvent, Party, RejectionCode, Round, ShardId, SignedTransaction, Timestamp, Verified, codec,
-    leaves::Account, limits::BATCH_BYTES_MAX,
+    OrderEvent, Party, RejectionCode, Round, ShardId, SignedTransaction, Timestamp, TransactionId, Verified,
+    codec, leaves::Account, limits::BATCH_BYTES_MAX,
 };
 
 use crate::{
@@ -130,13 +130,13 @@ impl Mempool {
         }
     }
 
-    /// A client's transactions, judged by the last executed state that `account` reads and the time of the last
+    /// A client's transactions with their ids, judged by the last executed state that `account` reads and the time of the last
     /// commit, 0 before the first.
     pub fn submit(
         &mut self,
         now: Timestamp,
         client: ClientId,
-        transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
+        transactions: Vec<Result<(TransactionId, Verified<SignedTransaction>), RejectionCode>>,
         commit_time: Timestamp,
         account: &dyn Fn(&Address) -> Option<Account>,
         effects: &mut Vec<Effect>,
@@ -146,11 +146,11 @@ impl Mempool {
             Horizon { earliest: commit_time, latest: base.plus(self.config.rules.parameters.validity_max) };
         let mut results = Vec::with_capacity(transactions.len());
         for signed in transactions {
-            let admitted = signed.and_then(|signed| {
+            let admitted = signed.and_then(|(id, signed)| {
                 let signed = signed.into_inner();
                 let limits = &self.config.batching;
                 self.admission
-                    .admit(limits, horizon, client, &signed.transaction, account)
+                    .admit(limits, horizon, client, id, &signed.transaction, account)
                     .map(|member| (signed, member))
             });
             match admitted {
@@ -175,11 +175,12 @@ impl Mempool {
 
     fn add(&mut self, now: Timestamp, signed: SignedTransaction, member: Member, effects: &mut Vec<Effect>) {
         let bytes_max = self.config.batching.batch_bytes_max.min(BATCH_BYTES_MAX);
-        if !self.open.fits(&signed, bytes_max) {
+        let bytes = codec::encoded_len(&signed);
+        if !self.open.fits(bytes, bytes_max) {
             self.seal(now, effects);
         }
-        self.open.push(now, signed, member);
-        if !self.open.fits(&signed, bytes_max) {
+        self.open.push(now, signed, bytes, member);
+        if !self.open.fits(bytes, bytes_max) {
             self.seal(now, effects);
         }
     }
@@ -330,14 +331,17 @@ impl Mempool {
     }
 
     /// Takes what an order says about batches: ordered own ones are done, void ones are offered again, ordered ones
-    /// that are not here are fetched, and what the floor left behind is dropped.
-    pub fn order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
+    /// that are not here are fetched, and what the floor left behind is dropped. Gives the transactions of those that
+    /// are done.
+    pub fn order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) -> Vec<TransactionId> {
+        let mut done = Vec::new();
         for event in &order.events {
             match event {
                 OrderEvent::Batch(ordered) => {
                     let id = ordered.batch.id;
                     for member in self.own.ordered(&id) {
                         self.admission.release(&member);
+                        done.push(member.id);
                     }
                     if !self.store.ordered(&id) {
                         self.fetch.want(id, ordered.author, Reason::Ordered);
@@ -357,16 +361,12 @@ impl Mempool {
         }
         self.ask(now, effects);
         self.seal_if_idle(now, effects);
+        done
     }
 
     /// The batch was executed: from now on it is kept for peers only.
     pub fn executed(&mut self, batch: &BatchId) {
         self.store.executed(batch);
-    }
-
-    /// Whether the batch is of this worker and not ordered.
-    pub fn is_own(&self, id: &BatchId) -> bool {
-        self.own.contains(id)
     }
 
     /// The bytes of a batch, if they are here.

@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, BatchId, BatchRef, Committee, SignedTransaction, Timestamp, codec,
+    AuthorityIndex, AuthoritySet, BatchId, BatchRef, Committee, SignedTransaction, Timestamp,
 };
 
 use crate::{
@@ -26,16 +26,22 @@ pub(crate) struct Open {
 }
 
 impl Open {
-    /// Whether `transaction` still fits into a batch of `bytes_max`.
-    pub(crate) fn fits(&self, transaction: &SignedTransaction, bytes_max: usize) -> bool {
-        HEAD_BYTES + self.bytes + codec::encoded_len(transaction) <= bytes_max
+    /// Whether a transaction of so many bytes still fits into a batch of `bytes_max`.
+    pub(crate) fn fits(&self, bytes: usize, bytes_max: usize) -> bool {
+        HEAD_BYTES + self.bytes + bytes <= bytes_max
     }
 
-    pub(crate) fn push(&mut self, now: Timestamp, transaction: SignedTransaction, member: Member) {
+    pub(crate) fn push(
+        &mut self,
+        now: Timestamp,
+        transaction: SignedTransaction,
+        bytes: usize,
+        member: Member,
+    ) {
         if self.transactions.is_empty() {
             self.since = now;
         }
-        self.bytes += codec::encoded_len(&transaction);
+        self.bytes += bytes;
         self.transactions.push(transaction);
         self.members.push(member);
     }
@@ -101,10 +107,6 @@ impl OwnBatches {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.sealed.is_empty()
-    }
-
-    pub(crate) fn contains(&self, batch: &BatchId) -> bool {
-        self.places.contains_key(batch)
     }
 
     /// Adds a batch that is durable here. `sent` is none when it comes from the log: then it goes out as soon as a

@@ -6,8 +6,8 @@ use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_types::{
     Action, Address, Amount, Authority, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, CommitIndex,
     Effect, Genesis, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters, Party, PublicKey,
-    RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp, Transaction, Verified,
-    genesis::Allocation, leaves::Account, limits::PROTOCOL_VERSION, verify::Rules,
+    RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp, Transaction, TransactionId,
+    Verified, genesis::Allocation, leaves::Account, limits::PROTOCOL_VERSION, verify::Rules,
 };
 use proptest::prelude::*;
 
@@ -61,8 +61,11 @@ fn transfer(sender: u8, nonce: u64) -> Transaction {
     }
 }
 
-fn verified(transactions: Vec<SignedTransaction>) -> Vec<Result<Verified<SignedTransaction>, RejectionCode>> {
-    rules(1).verify_submission(&mut Verifier::with_seed([0; 32]), SHARD, transactions)
+fn verified(
+    transactions: Vec<SignedTransaction>,
+) -> Vec<Result<(TransactionId, Verified<SignedTransaction>), RejectionCode>> {
+    let verdicts = rules(1).verify_submission(&mut Verifier::with_seed([0; 32]), SHARD, transactions);
+    verdicts.into_iter().map(|verdict| verdict.map(|signed| (signed.transaction.id(), signed))).collect()
 }
 
 /// Submits for accounts that own `balance` each.

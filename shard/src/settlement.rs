@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fresnel_types::{
-    BlockIndex, Bundle, ClientId, Effect, Message, Outcome, Party, Receipt, ReceiptKind, Sequence, ShardId,
-    TransactionId,
+    BlockIndex, Bundle, ClientId, Effect, IdMap, Message, Outcome, Party, Receipt, ReceiptKind, Sequence,
+    ShardId, TransactionId,
     status::{Level, Progress},
 };
 
@@ -16,13 +16,11 @@ use crate::limits::{LISTENERS_MAX, NEWS_PER_MESSAGE_MAX, NEWS_RETAINED};
 /// Progress of the shard's transactions.
 #[derive(Debug, Default)]
 pub(crate) struct Settlement {
-    news: BTreeMap<TransactionId, Known>,
-    /// The keys of `news`, oldest first: what is forgotten when there are too many.
-    order: VecDeque<TransactionId>,
-    /// Executed, not certified.
-    executed: VecDeque<(BlockIndex, Vec<TransactionId>)>,
-    /// Per destination: requests whose consumption was not seen, by sequence.
-    requests: BTreeMap<ShardId, BTreeMap<Sequence, TransactionId>>,
+    news: News,
+    /// Executed, not certified; by their numbers.
+    executed: VecDeque<(BlockIndex, Vec<u64>)>,
+    /// Per destination: requests whose consumption was not seen, ascending by sequence.
+    requests: BTreeMap<ShardId, VecDeque<(Sequence, TransactionId)>>,
     /// Requests that came back and await the consumption of their bounce.
     bouncing: BTreeSet<TransactionId>,
     /// Bounces consumed by own blocks that are not certified yet.
@@ -31,29 +29,37 @@ pub(crate) struct Settlement {
     outbox: BTreeMap<ClientId, Vec<Progress>>,
 }
 
+/// The last news of transactions, numbered in the order in which they became known. What is touched in that order, as
+/// most is, is found by its number and not by its id.
+#[derive(Debug, Default)]
+struct News {
+    numbers: IdMap<TransactionId, u64>,
+    /// Oldest first: what is forgotten when there are too many.
+    known: VecDeque<Known>,
+    /// How many were forgotten: the number of the oldest.
+    forgotten: u64,
+}
+
 #[derive(Debug)]
 struct Known {
     progress: Progress,
     /// Whether a request of it is under way.
     open: bool,
-    listeners: Vec<ClientId>,
+    /// Most have none or one.
+    listener: Option<ClientId>,
+    further: Vec<ClientId>,
 }
 
 impl Settlement {
     /// `client` wants to hear about `transaction`, admitted now or known before; what is known is told at once.
     pub(crate) fn listen(&mut self, client: ClientId, transaction: TransactionId) {
-        let known = known(&mut self.news, &mut self.order, transaction);
+        let (_, known) = self.news.enter(transaction);
         let news = self.outbox.entry(client).or_default();
         if known.progress.level > Level::Admitted {
             news.push(known.progress);
         }
-        if known.listeners.len() == LISTENERS_MAX {
-            known.listeners.retain(|listener| self.outbox.contains_key(listener));
-        }
-        if !known.listeners.contains(&client) && known.listeners.len() < LISTENERS_MAX {
-            known.listeners.push(client);
-        }
-        self.forget_oldest();
+        known.add_listener(client, |listener| self.outbox.contains_key(listener));
+        self.news.forget_oldest();
     }
 
     /// As [`Self::listen`], if the transaction is known: what is known now, and from now on what follows.
@@ -80,7 +86,7 @@ impl Settlement {
 
     /// A commit holds the transaction.
     pub(crate) fn ordered(&mut self, transaction: &TransactionId) {
-        if let Some(known) = self.news.get_mut(transaction)
+        if let Some(known) = self.news.find(transaction)
             && known.progress.level < Level::Ordered
         {
             known.progress.level = Level::Ordered;
@@ -97,20 +103,10 @@ impl Settlement {
         outbox: &[Vec<Receipt>],
         returned: impl Iterator<Item = TransactionId>,
     ) -> Vec<(TransactionId, Outcome)> {
-        let mut settled_later = BTreeSet::new();
-        for (destination, receipts) in outbox.iter().enumerate() {
-            let requests = self.requests.entry(ShardId(destination as u16)).or_default();
-            for receipt in receipts {
-                if matches!(receipt.kind, ReceiptKind::Request { .. }) {
-                    requests.insert(receipt.sequence, receipt.transaction);
-                    settled_later.insert(receipt.transaction);
-                }
-            }
-        }
         let mut executed = Vec::with_capacity(outcomes.len());
         let mut fresh = Vec::with_capacity(outcomes.len());
         for &(transaction, outcome) in outcomes {
-            let known = known(&mut self.news, &mut self.order, transaction);
+            let (number, known) = self.news.enter(transaction);
             // A repetition of a transaction executed before is void by its nonce and no news.
             if known.progress.level >= Level::Executed {
                 continue;
@@ -122,28 +118,35 @@ impl Settlement {
                 block,
                 bounced: false,
             };
-            known.open = settled_later.contains(&transaction);
             tell(&mut self.outbox, known);
-            executed.push(transaction);
+            executed.push(number);
             fresh.push((transaction, outcome));
+        }
+        for (destination, receipts) in outbox.iter().enumerate() {
+            let requests = self.requests.entry(ShardId(destination as u16)).or_default();
+            for receipt in receipts {
+                if matches!(receipt.kind, ReceiptKind::Request { .. }) {
+                    requests.push_back((receipt.sequence, receipt.transaction));
+                    if let Some(known) = self.news.find(&receipt.transaction) {
+                        known.open = true;
+                    }
+                }
+            }
         }
         self.executed.push_back((block, executed));
         self.returned.extend(returned.map(|transaction| (block, transaction)));
-        self.forget_oldest();
+        self.news.forget_oldest();
         fresh
     }
 
     /// Own records up to `block` are the certified ones.
     pub(crate) fn certified(&mut self, block: BlockIndex) {
         while self.executed.front().is_some_and(|(executed, _)| *executed <= block) {
-            for transaction in self.executed.pop_front().map(|(_, executed)| executed).unwrap_or_default() {
-                if let Some(known) = self.news.get_mut(&transaction) {
-                    known.progress.level = Level::Final;
+            for number in self.executed.pop_front().map(|(_, executed)| executed).unwrap_or_default() {
+                if let Some(known) = self.news.numbered(number) {
+                    // Who hears that it is settled knows that it is final.
+                    known.progress.level = if known.open { Level::Final } else { Level::Settled };
                     tell(&mut self.outbox, known);
-                    if !known.open {
-                        known.progress.level = Level::Settled;
-                        tell(&mut self.outbox, known);
-                    }
                 }
             }
         }
@@ -176,8 +179,9 @@ impl Settlement {
             }
         }
         let Some(requests) = self.requests.get_mut(&source) else { return };
-        let open = requests.split_off(&cursor);
-        for transaction in std::mem::replace(requests, open).into_values() {
+        let consumed = requests.partition_point(|(sequence, _)| *sequence < cursor);
+        let consumed: Vec<TransactionId> = requests.drain(..consumed).map(|(_, id)| id).collect();
+        for transaction in consumed {
             if !self.bouncing.contains(&transaction) {
                 self.settle(&transaction, false);
             }
@@ -186,7 +190,7 @@ impl Settlement {
 
     /// Transactions of the shard that sent value whose end is not certified yet.
     pub(crate) fn in_flight(&self) -> u64 {
-        let requests: usize = self.requests.values().map(BTreeMap::len).sum();
+        let requests: usize = self.requests.values().map(VecDeque::len).sum();
         (requests + self.bouncing.len()) as u64
     }
 
@@ -211,7 +215,7 @@ impl Settlement {
     }
 
     fn settle(&mut self, transaction: &TransactionId, bounced: bool) {
-        if let Some(known) = self.news.get_mut(transaction) {
+        if let Some(known) = self.news.find(transaction) {
             known.progress.bounced = bounced;
             known.open = false;
             // The destination consumes only what is certified, but that this shard's record is may be heard later.
@@ -221,36 +225,74 @@ impl Settlement {
             }
         }
     }
+}
+
+impl News {
+    /// The last news of a transaction.
+    fn get(&self, transaction: &TransactionId) -> Option<&Known> {
+        let number = self.numbers.get(transaction)?;
+        self.known.get((number - self.forgotten) as usize)
+    }
+
+    /// The same, to change them.
+    fn find(&mut self, transaction: &TransactionId) -> Option<&mut Known> {
+        let number = self.numbers.get(transaction)?;
+        self.known.get_mut((number - self.forgotten) as usize)
+    }
+
+    /// Those of the transaction with a number, unless they are forgotten.
+    fn numbered(&mut self, number: u64) -> Option<&mut Known> {
+        self.known.get_mut(number.checked_sub(self.forgotten)? as usize)
+    }
+
+    /// The news of a transaction, which becomes known if it was not, with its number.
+    fn enter(&mut self, transaction: TransactionId) -> (u64, &mut Known) {
+        let next = self.forgotten + self.known.len() as u64;
+        let number = *self.numbers.get_or_insert_with(transaction, || next);
+        if number == next {
+            let level = Level::Admitted;
+            let progress =
+                Progress { transaction, level, outcome: None, block: BlockIndex(0), bounced: false };
+            self.known.push_back(Known { progress, open: false, listener: None, further: Vec::new() });
+        }
+        let known = self.known.get_mut((number - self.forgotten) as usize);
+        (number, known.expect("what has a number is known"))
+    }
 
     fn forget_oldest(&mut self) {
-        while self.order.len() > NEWS_RETAINED {
-            if let Some(oldest) = self.order.pop_front() {
-                self.news.remove(&oldest);
-            }
+        while self.known.len() > NEWS_RETAINED
+            && let Some(oldest) = self.known.pop_front()
+        {
+            self.numbers.remove(&oldest.progress.transaction);
+            self.forgotten += 1;
         }
     }
 }
 
-fn known<'a>(
-    news: &'a mut BTreeMap<TransactionId, Known>,
-    order: &mut VecDeque<TransactionId>,
-    transaction: TransactionId,
-) -> &'a mut Known {
-    news.entry(transaction).or_insert_with(|| {
-        order.push_back(transaction);
-        let progress = Progress {
-            transaction,
-            level: Level::Admitted,
-            outcome: None,
-            block: BlockIndex(0),
-            bounced: false,
-        };
-        Known { progress, open: false, listeners: Vec::new() }
-    })
+impl Known {
+    fn listeners(&self) -> impl Iterator<Item = &ClientId> {
+        self.listener.iter().chain(&self.further)
+    }
+
+    /// Adds a listener; where there are too many, instead of one that is not `here` any more.
+    fn add_listener(&mut self, client: ClientId, here: impl Fn(&ClientId) -> bool) {
+        if self.listeners().any(|listener| *listener == client) {
+            return;
+        }
+        if self.listeners().count() >= LISTENERS_MAX {
+            self.listener = self.listener.filter(&here);
+            self.further.retain(&here);
+        }
+        if self.listener.is_none() {
+            self.listener = Some(client);
+        } else if self.listeners().count() < LISTENERS_MAX {
+            self.further.push(client);
+        }
+    }
 }
 
 fn tell(outbox: &mut BTreeMap<ClientId, Vec<Progress>>, known: &Known) {
-    for listener in &known.listeners {
+    for listener in known.listeners() {
         if let Some(news) = outbox.get_mut(listener) {
             news.push(known.progress);
         }
