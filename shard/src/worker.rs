@@ -11,13 +11,14 @@ use fresnel_mempool::{Batching, Mempool};
 use fresnel_state::Tree;
 use fresnel_types::{
     Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Entries,
-    EntryNumber, Genesis, Input, LogEntry, Machine, Message, Order, OrderedBatch, Outcome, Pair,
-    Party, Receipt, ReceiptKind, Record, RejectionCode, ShardId, Shards, SignedTransaction, StateRoot,
-    Timestamp, TransactionId, Verified, WriteSet,
+    EntryNumber, Genesis, Input, LogEntry, Machine, Message, Order, OrderedBatch, Outcome, Pair, Party,
+    Receipt, ReceiptKind, Record, RejectionCode, ShardId, Shards, SignedTransaction, StateRoot, Timestamp,
+    TransactionId, Verified, WriteSet,
     ablation::Part,
     checkpoint::Restored,
     codec, decode,
     hash::Root,
+    identities::Unsigned,
     leaves::Account,
     message::Offer,
     receipt::outbox_root,
@@ -299,19 +300,9 @@ impl Worker {
     fn take_order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
         assert!(self.blocks.take(order), "the caller checked that commit {} is the next", order.commit);
         self.commit_time = order.time;
-        for event in &order.events {
-            if let OrderEvent::Batch(OrderedBatch { batch, .. }) = event
-                && self.mempool.is_own(&batch.id)
-                && let Some(batch) =
-                    self.mempool.batch(&batch.id).and_then(|bytes| decode::<Batch>(bytes).ok())
-            {
-                batch
-                    .transactions
-                    .iter()
-                    .for_each(|signed| self.settlement.ordered(&signed.transaction.id()));
-            }
+        for transaction in self.mempool.order(now, order, effects) {
+            self.settlement.ordered(&transaction);
         }
-        self.mempool.order(now, order, effects);
         self.crossshard.certified(now, &order.certified, effects);
         self.chain.certify(order.certified[self.shard.index()], self.executed);
         self.settlement.certified(self.chain.confirmed());
@@ -460,16 +451,16 @@ impl Worker {
         transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
         effects: &mut Vec<Effect>,
     ) {
-        let ids: Vec<_> = transactions
-            .iter()
-            .map(|entry| entry.as_ref().ok().map(|signed| signed.transaction.id()))
-            .collect();
-        let known = |id: &Option<_>| id.as_ref().is_some_and(|id| self.settlement.is_executed(id));
-        let transactions = transactions
-            .into_iter()
-            .zip(&ids)
-            .map(|(entry, id)| if known(id) { Err(RejectionCode::Duplicate) } else { entry })
-            .collect();
+        let mut hashed =
+            Unsigned::of(transactions.iter().flatten().map(|signed| &signed.transaction)).ids().into_iter();
+        let ids: Vec<Option<TransactionId>> =
+            transactions.iter().map(|checked| checked.as_ref().ok().and_then(|_| hashed.next())).collect();
+        let judge = |(checked, id): (Result<_, RejectionCode>, &Option<_>)| {
+            let signed = checked?;
+            let id = id.expect("every transaction that was checked has an id");
+            if self.settlement.is_executed(&id) { Err(RejectionCode::Duplicate) } else { Ok((id, signed)) }
+        };
+        let transactions = transactions.into_iter().zip(&ids).map(judge).collect();
         let executor = &self.executor;
         let submission = self.mempool.submit(
             now,
@@ -556,6 +547,14 @@ impl Worker {
         told.held.clone_from(&held);
         told.pending = pending;
         let offer = Offer { shard: self.shard, batches, attestations, held, pending };
+        self.tell_beacon(Message::Offer(offer), effects);
+    }
+
+    fn tell_beacon(&self, message: Message, effects: &mut Vec<Effect>) {
+        effects.push(Effect::Send { to: vec![Party::Beacon(self.authority)], message });
+    }
+}
+
 /// What a block gives where a benchmark leaves execution out: every transaction succeeds and changes nothing.
 fn unexecuted(shards: Shards, executor: &Executor, batches: &[Vec<SignedTransaction>]) -> BlockOutput {
     let transactions = batches.iter().flatten();
@@ -567,14 +566,6 @@ fn unexecuted(shards: Shards, executor: &Executor, batches: &[Vec<SignedTransact
         results: Root::default(),
         totals: executor.totals(),
         pairs: vec![Pair::default(); shards.count()],
-    }
-}
-
-        self.tell_beacon(Message::Offer(offer), effects);
-    }
-
-    fn tell_beacon(&self, message: Message, effects: &mut Vec<Effect>) {
-        effects.push(Effect::Send { to: vec![Party::Beacon(self.authority)], message });
     }
 }
 
