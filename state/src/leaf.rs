@@ -84,6 +84,39 @@ fn block_count(value: &[u8]) -> usize {
     (32 + value.len() + 8).div_ceil(BLOCK_BYTES).max(FEWEST_BLOCKS)
 }
 
+/// The hash of the subtree with these halves.
+pub(crate) fn join(left: &Hash, right: &Hash) -> Hash {
+    alone(left, right).copied().unwrap_or_else(|| hash::node(left, right))
+}
+
+/// The half that the whole is the same as, when at most one leaf is below both: the lowest bit of a first byte says
+/// whether a hash is that of a leaf.
+pub(crate) fn alone<'a>(left: &'a Hash, right: &'a Hash) -> Option<&'a Hash> {
+    let at_most_one = |hash: &Hash| *hash == EMPTY || hash[0] & 1 == 1;
+    if *right == EMPTY && at_most_one(left) {
+        Some(left)
+    } else if *left == EMPTY && at_most_one(right) {
+        Some(right)
+    } else {
+        None
+    }
+}
+
+/// The `count` bits of `key` from `place` on, as a number; they end within the first 64.
+pub(crate) fn bits(key: &StateKey, place: usize, count: usize) -> usize {
+    let [a, b, c, d, e, f, g, h, ..] = key.0;
+    let start = u64::from_be_bytes([a, b, c, d, e, f, g, h]) << place;
+    // In two steps, since a shift by all 64 bits is none.
+    (start >> 1 >> (63 - count)) as usize
+}
+
+/// The hash at depth `to` of a subtree whose leaves are all at `depth` below the bits of `key`, at least two of them.
+pub(crate) fn lift(key: &StateKey, hash: Hash, depth: usize, to: usize) -> Hash {
+    (to..depth).rev().fold(hash, |below, place| {
+        if bit(key, place) { hash::node(&EMPTY, &below) } else { hash::node(&below, &EMPTY) }
+    })
+}
+
 /// Bit `place` of `key`, 0 being the most significant of the first byte.
 pub(crate) fn bit(key: &StateKey, place: usize) -> bool {
     key.0[place / 8] >> (7 - place % 8) & 1 == 1

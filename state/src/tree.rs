@@ -1,32 +1,35 @@
 //! The tree of one shard in memory, renewed in batches.
 //!
-//! Changes go down together, are written, and then all branches above them are hashed once, in the lanes of the vector
-//! unit, from the deepest upwards. The changes of a block are cut into slices of neighbouring keys: what a slice touches
-//! fits the processor's cache, and two slices share only the few branches between the top and where they part.
+//! It is cut by the first bits below the shard's into parts that share nothing, so threads can renew several at once. In
+//! a part the upper levels stand in full, an array per level; below them hang slots with few leaves each. Changes go
+//! down together, are written, and then everything above them is hashed once, in the lanes of the vector unit, from the
+//! deepest upwards. The changes of a part are cut into slices of neighbouring keys: what a slice touches fits the
+//! processor's cache, and two slices share only the few branches between the top and where they part.
 //!
 //! [`reference`] says the same in plainer code, and is what tests and benches compare with.
 
 mod chunked;
 mod finger;
 mod nodes;
+mod part;
 pub mod reference;
 mod rehash;
+mod top;
+mod value;
 mod visits;
 
-use fresnel_crypto::{
-    hash::{self, EMPTY, Hash},
-    prefetch,
+use std::{
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
+    thread,
 };
+
+use fresnel_crypto::hash::{EMPTY, Hash};
 use fresnel_types::{ShardId, Shards, StateKey, StateRoot, WriteSet};
 
-use self::{
-    finger::Finger,
-    nodes::{Child, Node, Nodes, Slot},
-    rehash::Rehash,
-    visits::Visits,
-};
+use self::part::Part;
 use crate::{
-    leaf::{KEY_BITS, bit, root_depth, shared_bits},
+    leaf::{bits, join, root_depth},
     proof::{End, Proof},
 };
 
@@ -34,46 +37,64 @@ use crate::{
 pub struct Tree {
     shards: Shards,
     shard: ShardId,
-    nodes: Nodes,
-    visits: Visits,
-    rehash: Rehash,
+    /// The subtrees [`PART_BITS`] below the root.
+    parts: Vec<Part>,
+    /// The hashes from the root down to the parts: those below place `p` stand in `2p` and `2p + 1`, the root in 1.
+    hashes: [Hash; 2 * PARTS],
+    threads: NonZeroUsize,
 }
 
 /// A key and what is written there; `None` deletes.
 type Change<'a> = (&'a StateKey, Option<&'a [u8]>);
 
+/// A part and what changes in it.
+type Share<'a, 'b> = (&'a mut Part, &'a [Change<'b>]);
+
 impl Tree {
-    /// The tree of a shard without leaves.
+    /// The tree of a shard without leaves, renewed by the calling thread alone.
     pub fn new(shards: Shards, shard: ShardId) -> Self {
-        let (nodes, visits, rehash) = (Nodes::new(), Visits::default(), Rehash::default());
-        Self { shards, shard, nodes, visits, rehash }
+        let depth = root_depth(shards) + PART_BITS;
+        let parts = (0..PARTS).map(|_| Part::new(depth)).collect();
+        Self { shards, shard, parts, hashes: [EMPTY; 2 * PARTS], threads: NonZeroUsize::MIN }
+    }
+
+    /// Lets up to `threads` threads, the calling one included, work on blocks with many changes. No root depends on it.
+    pub fn set_threads(&mut self, threads: NonZeroUsize) {
+        self.threads = threads;
     }
 
     /// Makes the changes of a block and gives the root after them.
     pub fn apply(&mut self, writes: &WriteSet) -> StateRoot {
-        let mut all = writes.iter();
-        let mut slice: Vec<Change<'_>> = Vec::with_capacity(writes.len().min(SLICE));
-        loop {
-            slice.clear();
-            slice.extend(all.by_ref().take(SLICE));
-            let (Some((first, _)), Some((last, _))) = (slice.first(), slice.last()) else {
-                return self.root();
-            };
-            for key in [first, last] {
-                assert_eq!(key.shard(self.shards), self.shard, "a shard writes only keys of its own");
-            }
-            self.apply_slice(&slice);
+        let changes: Vec<Change<'_>> = writes.iter().collect();
+        for (key, _) in changes.first().into_iter().chain(changes.last()) {
+            assert_eq!(key.shard(self.shards), self.shard, "a shard writes only keys of its own");
         }
+        let depth = root_depth(self.shards);
+        let part_of = |(key, _): &Change<'_>| bits(key, depth, PART_BITS);
+        let mut shares: Vec<Share<'_, '_>> = Vec::with_capacity(PARTS);
+        let (mut parts, mut first) = (self.parts.iter_mut(), 0);
+        for share in changes.chunk_by(|one, next| part_of(one) == part_of(next)) {
+            let number = part_of(&share[0]);
+            let part = parts.nth(number - first).expect("the bits choose one of all parts");
+            shares.push((part, share));
+            first = number + 1;
+        }
+        match self.threads.get() {
+            several @ 2.. if changes.len() >= CHANGES_FOR_THREADS => apply_on(several, shares),
+            _ => shares.into_iter().for_each(|(part, share)| part.apply(share)),
+        }
+        self.join();
+        self.root()
     }
 
     /// The root after all changes so far.
     pub fn root(&self) -> StateRoot {
-        StateRoot(*self.nodes.hash(Slot::TOP))
+        StateRoot(self.hashes[1])
     }
 
     /// How many leaves there are.
     pub fn len(&self) -> usize {
-        self.nodes.count()
+        self.parts.iter().map(Part::count).sum()
     }
 
     /// Whether there is no leaf.
@@ -83,115 +104,75 @@ impl Tree {
 
     /// All leaves, ascending by key.
     pub fn leaves(&self) -> impl Iterator<Item = (&StateKey, &[u8])> {
-        let mut open: Vec<Child> = self.nodes.top().into_iter().collect();
-        std::iter::from_fn(move || {
-            loop {
-                match open.pop()?.node() {
-                    Node::Leaf(number) => {
-                        let leaf = self.nodes.leaf(number);
-                        return Some((&leaf.key, &*leaf.value));
-                    }
-                    Node::Branch(number) => {
-                        let [left, right] = self.nodes.branch(number).children;
-                        open.extend([right, left]);
-                    }
-                }
-            }
-        })
+        self.parts.iter().flat_map(Part::leaves)
     }
 
     /// Proves what `key`, which belongs to this shard, holds.
     pub fn prove(&self, key: &StateKey) -> Proof {
-        let Some(near) = self.towards(key) else { return Proof { end: End::Empty, siblings: vec![] } };
-        let shared = shared_bits(key, near);
         let mut siblings = Vec::new();
-        let mut depth = root_depth(self.shards);
-        let mut slot = Slot::TOP;
-        let end = loop {
-            match self.nodes.child(slot).expect("a tree with a leaf has a child in every slot").node() {
-                Node::Leaf(_) if shared == KEY_BITS => break End::Key,
-                Node::Leaf(number) => {
-                    let leaf = self.nodes.leaf(number);
-                    break End::Other { key: leaf.key, value: leaf.value.to_vec() };
-                }
-                Node::Branch(number) => {
-                    let parts = usize::from(self.nodes.branch(number).depth);
-                    siblings.resize(siblings.len() + parts.min(shared) - depth, EMPTY);
-                    if shared < parts {
-                        // The key leaves the bits that all leaves of the branch share: beside it stands the whole branch.
-                        siblings.push(lift(near, self.nodes.pair(number).parent(), parts, shared + 1));
-                        break End::Empty;
-                    }
-                    slot = self.nodes.towards(number, key);
-                    siblings.push(*self.nodes.hash(slot.sibling()));
-                    depth = parts + 1;
-                }
-            }
-        };
+        let end = self.end(key, &mut siblings);
         siblings.reverse();
         Proof { end, siblings }
     }
 
-    /// The key of the leaf in the direction of `key`.
-    fn towards(&self, key: &StateKey) -> Option<&StateKey> {
-        let mut slot = Slot::TOP;
+    /// Where the way to `key` ends; the hashes beside it go to `siblings`, downwards.
+    fn end(&self, key: &StateKey, siblings: &mut Vec<Hash>) -> End {
+        let depth = root_depth(self.shards);
+        for below in 0..=PART_BITS {
+            let place = 1 << below | bits(key, depth, below);
+            if below > 0 {
+                siblings.push(self.hashes[place ^ 1]);
+            }
+            let here = &self.hashes[place];
+            if *here == EMPTY {
+                return End::Empty;
+            }
+            if here[0] & 1 == 1 {
+                let lowest = (place << (PART_BITS - below)) - PARTS;
+                let parts = &self.parts[lowest..lowest + (1 << (PART_BITS - below))];
+                let part = parts.iter().find(|part| part.count() == 1);
+                return part.expect("a subtree with a leaf's hash has this leaf").only(key);
+            }
+        }
+        self.parts[bits(key, depth, PART_BITS)].prove(key, siblings)
+    }
+
+    fn join(&mut self) {
+        for (place, part) in self.parts.iter().enumerate() {
+            self.hashes[PARTS + place] = *part.hash();
+        }
+        for place in (1..PARTS).rev() {
+            self.hashes[place] = join(&self.hashes[2 * place], &self.hashes[2 * place + 1]);
+        }
+    }
+}
+
+/// Renews parts on several threads: each takes the next one that nobody took.
+fn apply_on(threads: usize, shares: Vec<Share<'_, '_>>) {
+    let waiting = Mutex::new(shares.into_iter());
+    let work = || {
         loop {
-            match self.nodes.child(slot)?.node() {
-                Node::Leaf(number) => return Some(&self.nodes.leaf(number).key),
-                Node::Branch(number) => slot = self.nodes.towards(number, key),
-            }
+            let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+            let Some((part, share)) = next else { break };
+            part.apply(share);
         }
-    }
-
-    fn apply_slice(&mut self, changes: &[Change<'_>]) {
-        let root = root_depth(self.shards);
-        self.visits.follow(&mut self.nodes, root, changes);
-        if self.write(changes) {
-            self.visits.follow(&mut self.nodes, root, changes);
+    };
+    thread::scope(|scope| {
+        for _ in 1..threads.min(PARTS) {
+            scope.spawn(work);
         }
-        self.rehash.run(&mut self.nodes, &self.visits, changes);
-    }
-
-    /// Writes the values, leaf by leaf. Gives whether leaves came or went, so that the ways of the changes are others now.
-    fn write(&mut self, changes: &[Change<'_>]) -> bool {
-        for end in self.visits.ends() {
-            if let Some(first) = self.nodes.leaf(end.leaf).value.first() {
-                prefetch(first);
-            }
-        }
-        let (mut finger, mut edited) = (Finger::default(), false);
-        for (place, (key, value)) in changes.iter().enumerate() {
-            // Which keys there are does not change by edits of others, and leaves keep their numbers.
-            let found = self.visits.ends().get(place).filter(|end| self.nodes.leaf(end.leaf).key == **key);
-            match (found, value) {
-                (Some(end), Some(value)) => {
-                    let old = &mut self.nodes.leaf_mut(end.leaf).value;
-                    if old.len() == value.len() {
-                        old.copy_from_slice(value);
-                    } else {
-                        *old = (*value).into();
-                    }
-                    continue;
-                }
-                (None, None) => continue,
-                (None, Some(value)) => finger.insert(&mut self.nodes, key, value),
-                (Some(_), None) => finger.remove(&mut self.nodes, key),
-            }
-            edited = true;
-        }
-        edited
-    }
+        work();
+    });
 }
 
-/// The hash at depth `to` of a subtree whose leaves are all at `depth` below the bits of `key`.
-fn lift(key: &StateKey, hash: Hash, depth: usize, to: usize) -> Hash {
-    (to..depth).rev().fold(hash, |below, place| {
-        if bit(key, place) { hash::node(&EMPTY, &below) } else { hash::node(&below, &EMPTY) }
-    })
-}
+/// Bits below the shard's that choose a part.
+const PART_BITS: usize = 4;
 
-/// Changes that are followed at once: what they touch, about 40 cache lines each, fits a second-level cache.
-const SLICE: usize = 512;
+/// Several times as many as threads are worth while, so that none waits long for the last one.
+const PARTS: usize = 1 << PART_BITS;
+
+/// Fewer changes than this are done before another thread would have begun.
+const CHANGES_FOR_THREADS: usize = 1_024;
 
 #[cfg(test)]
 mod tests;

@@ -2,14 +2,17 @@
 
 use fresnel_types::StateKey;
 
-use super::nodes::{Branch, Child, Leaf, Node, Nodes, Slot};
+use super::{
+    nodes::{Branch, Child, Leaf, Node, Nodes, Slot},
+    value::Value,
+};
 use crate::leaf::{bit, shared_bits};
 
 /// The place of the last edit, from which the next one starts: keys ascend, so most of the way is the same. It is good for
 /// as long as nothing else edits.
 #[derive(Default)]
 pub(super) struct Finger {
-    /// Branches from the top down to the last edit.
+    /// Branches from a slot of the top down to the last edit.
     path: Vec<u32>,
     key: Option<StateKey>,
 }
@@ -17,10 +20,10 @@ pub(super) struct Finger {
 impl Finger {
     /// Adds a leaf whose key the tree does not have.
     pub(super) fn insert(&mut self, nodes: &mut Nodes, key: &StateKey, value: &[u8]) {
-        let new = Leaf { key: *key, value: value.into() };
+        let new = Leaf { key: *key, value: Value::new(value) };
         let Some((_, near)) = self.descend(nodes, key) else {
             let leaf = nodes.put_leaf(new);
-            nodes.set_child(Slot::TOP, Child::leaf(leaf));
+            nodes.set_child(self.slot(nodes, key), Child::leaf(leaf));
             return;
         };
         let depth = shared_bits(key, &nodes.leaf(near).key);
@@ -43,7 +46,7 @@ impl Finger {
         let (slot, leaf) = self.descend(nodes, key).expect("what is removed is there");
         nodes.free_leaf(leaf);
         let Some(parent) = self.path.pop() else {
-            nodes.clear_top();
+            nodes.clear_slot(key);
             return;
         };
         let beside = nodes.child(slot.sibling()).expect("a branch has two children");
@@ -76,6 +79,9 @@ impl Finger {
 
     /// The slot below the path on the way to `key`.
     fn slot(&self, nodes: &Nodes, key: &StateKey) -> Slot {
-        self.path.last().map_or(Slot::TOP, |last| nodes.towards(*last, key))
+        match self.path.last() {
+            Some(last) => nodes.towards(*last, key),
+            None => Slot::top(nodes.slot_of(key)),
+        }
     }
 }

@@ -1,19 +1,23 @@
-//! What the tree is made of: branches, pairs of hashes, leaves, and the references between them.
+//! What a part of the tree is made of: its top, branches below, pairs of hashes, leaves, and the references between them.
 //!
 //! A branch is where at least two leaves part; levels at which all leaves go the same way have none. The hashes of its two
-//! children stand side by side in its pair, each lifted to just below the branch, ready to be hashed. So a tree of `n`
-//! leaves has `n - 1` branches of 76 bytes together with their pairs.
+//! children stand side by side in its pair, each lifted to just below the branch, ready to be hashed. So a slot of the top
+//! with `n` leaves has `n - 1` branches of 76 bytes together with their pairs.
 
-use fresnel_crypto::hash::{EMPTY, Hash, Pair};
+use fresnel_crypto::{
+    hash::{EMPTY, Hash, Pair},
+    prefetch,
+};
 use fresnel_types::StateKey;
 
-use super::chunked::Chunked;
-use crate::leaf::bit;
+use super::{chunked::Chunked, top::Top, value::Value};
+use crate::leaf::{bit, bits, lift};
 
-/// All nodes of a tree.
+/// All nodes of a part.
 pub(super) struct Nodes {
-    top: Option<Child>,
-    top_hash: Hash,
+    /// The depth at which the part begins.
+    depth: usize,
+    top: Top,
     branches: Chunked<Branch>,
     /// The pair of a branch has its number.
     pairs: Chunked<Pair>,
@@ -29,9 +33,11 @@ pub(super) struct Branch {
     pub(super) depth: u8,
 }
 
+/// One cache line, when the value is short.
+#[repr(align(64))]
 pub(super) struct Leaf {
     pub(super) key: StateKey,
-    pub(super) value: Box<[u8]>,
+    pub(super) value: Value,
 }
 
 /// A reference to what stands below a slot.
@@ -44,9 +50,15 @@ pub(super) enum Node {
     Leaf(u32),
 }
 
-/// A place for a child and its hash: a side of a branch, or the top.
+/// A place for a child and its hash: a side of a branch, or a slot of the top.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slot(u32);
+
+/// What a [`Slot`] says.
+enum Place {
+    Top(usize),
+    Side(u32, bool),
+}
 
 impl Child {
     pub(super) fn branch(number: u32) -> Self {
@@ -81,29 +93,34 @@ impl Child {
 }
 
 impl Slot {
-    pub(super) const TOP: Self = Self(u32::MAX);
+    pub(super) fn top(slot: usize) -> Self {
+        Self(u32::try_from(slot).expect("a part has fewer slots than leaves fit in memory") | TOP)
+    }
 
     pub(super) fn of(branch: u32, right: bool) -> Self {
         Self(branch << 1 | u32::from(right))
     }
 
-    /// The other side of the same branch. The top has none.
+    /// The other side of the same branch.
     pub(super) fn sibling(self) -> Self {
-        debug_assert_ne!(self, Self::TOP, "nothing stands beside the top");
+        debug_assert!(self.0 & TOP == 0, "what stands beside a slot of the top is its neighbour there");
         Self(self.0 ^ 1)
     }
 
-    /// The branch, and whether this is its right side; `None` is the top.
-    fn side(self) -> Option<(u32, bool)> {
-        (self != Self::TOP).then_some((self.0 >> 1, self.0 & 1 == 1))
+    fn place(self) -> Place {
+        match self.0 & TOP {
+            0 => Place::Side(self.0 >> 1, self.0 & 1 == 1),
+            _ => Place::Top((self.0 & !TOP) as usize),
+        }
     }
 }
 
 impl Nodes {
-    pub(super) fn new() -> Self {
+    /// Of a part that begins at `depth`.
+    pub(super) fn new(depth: usize) -> Self {
         Self {
-            top: None,
-            top_hash: EMPTY,
+            depth,
+            top: Top::new(),
             branches: Chunked::new(),
             pairs: Chunked::new(),
             leaves: Chunked::new(),
@@ -112,8 +129,27 @@ impl Nodes {
         }
     }
 
-    pub(super) fn top(&self) -> Option<Child> {
-        self.top
+    pub(super) fn top(&self) -> &Top {
+        &self.top
+    }
+
+    pub(super) fn top_mut(&mut self) -> &mut Top {
+        &mut self.top
+    }
+
+    /// The depth at which the part begins.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
+    /// The depth at which the slots of the top stand.
+    pub(super) fn slot_depth(&self) -> usize {
+        self.depth + self.top.bits()
+    }
+
+    /// The slot of the top on the way to `key`.
+    pub(super) fn slot_of(&self, key: &StateKey) -> usize {
+        bits(key, self.depth, self.top.bits())
     }
 
     /// How many leaves there are.
@@ -121,39 +157,92 @@ impl Nodes {
         self.leaves.len() - self.free_leaves.len()
     }
 
-    /// The child in a slot. Only the top may have none.
+    /// The child in a slot. Only those of the top may have none.
     pub(super) fn child(&self, slot: Slot) -> Option<Child> {
-        match slot.side() {
-            Some((branch, right)) => Some(self.branches[branch].children[usize::from(right)]),
-            None => self.top,
+        match slot.place() {
+            Place::Side(branch, right) => Some(self.branches[branch].children[usize::from(right)]),
+            Place::Top(slot) => self.top.child(slot),
         }
     }
 
     pub(super) fn set_child(&mut self, slot: Slot, child: Child) {
-        match slot.side() {
-            Some((branch, right)) => self.branches[branch].children[usize::from(right)] = child,
-            None => self.top = Some(child),
+        match slot.place() {
+            Place::Side(branch, right) => self.branches[branch].children[usize::from(right)] = child,
+            Place::Top(slot) => self.top.set_child(slot, Some(child)),
         }
     }
 
     /// The hash in a slot.
     pub(super) fn hash(&self, slot: Slot) -> &Hash {
-        match slot.side() {
-            Some((branch, right)) => self.pairs[branch].child(right),
-            None => &self.top_hash,
+        match slot.place() {
+            Place::Side(branch, right) => self.pairs[branch].child(right),
+            Place::Top(slot) => self.top.hash(slot),
         }
     }
 
     pub(super) fn set_hash(&mut self, slot: Slot, hash: &Hash) {
-        match slot.side() {
-            Some((branch, right)) => self.pairs[branch].set(right, hash),
-            None => self.top_hash = *hash,
+        match slot.place() {
+            Place::Side(branch, right) => self.pairs[branch].set(right, hash),
+            Place::Top(slot) => self.top.set_hash(slot, hash),
         }
     }
 
-    /// Removes the last leaf.
-    pub(super) fn clear_top(&mut self) {
-        (self.top, self.top_hash) = (None, EMPTY);
+    /// Removes the last leaf of the slot of `key`.
+    pub(super) fn clear_slot(&mut self, key: &StateKey) {
+        let slot = self.slot_of(key);
+        self.top.set_child(slot, None);
+        self.top.set_hash(slot, &EMPTY);
+    }
+
+    /// Grows the top until it suits `leaves`. Hashes stay as they are, since what stands where in memory is no part of
+    /// what they say.
+    pub(super) fn make_room(&mut self, leaves: usize) {
+        while leaves > LEAVES_PER_SLOT << self.top.bits() {
+            self.grow();
+        }
+    }
+
+    fn grow(&mut self) {
+        let depth = self.slot_depth();
+        let mut top = std::mem::replace(&mut self.top, Top::new());
+        let mut dissolved = Vec::new();
+        top.grow(|top, slot| {
+            if let Some(Some(child)) = top.children().get(slot + FETCHED_AHEAD) {
+                self.fetch(*child);
+            }
+            let (mut pair, mut children) = (Pair::EMPTY, [None; 2]);
+            let Some(child) = top.child(slot) else { return (pair, children) };
+            let (key, hash) = match child.node() {
+                Node::Leaf(leaf) => (self.leaves[leaf].key, *top.hash(slot)),
+                Node::Branch(branch) if usize::from(self.branches[branch].depth) == depth => {
+                    dissolved.push(branch);
+                    let children = self.branches[branch].children.map(Some);
+                    return (self.pairs[branch].clone(), children);
+                }
+                Node::Branch(branch) => {
+                    let key = self.leaves[self.leaf_below(branch)].key;
+                    let parts = usize::from(self.branches[branch].depth);
+                    (key, lift(&key, self.pairs[branch].parent(), parts, depth + 1))
+                }
+            };
+            let right = bit(&key, depth);
+            pair.set(right, &hash);
+            children[usize::from(right)] = Some(child);
+            (pair, children)
+        });
+        self.top = top;
+        self.free_branches.extend(dissolved);
+    }
+
+    /// Asks for what stands in a slot.
+    pub(super) fn fetch(&self, child: Child) {
+        match child.node() {
+            Node::Branch(branch) => {
+                prefetch(&self.branches[branch]);
+                prefetch(&self.pairs[branch]);
+            }
+            Node::Leaf(leaf) => prefetch(&self.leaves[leaf]),
+        }
     }
 
     pub(super) fn branch(&self, number: u32) -> &Branch {
@@ -207,7 +296,7 @@ impl Nodes {
     }
 
     pub(super) fn free_leaf(&mut self, number: u32) {
-        self.leaves[number].value = Box::default();
+        self.leaves[number].value = Value::default();
         self.free_leaves.push(number);
     }
 
@@ -236,3 +325,12 @@ impl Nodes {
 const LEAF: u32 = 1 << 31;
 
 const STALE: u32 = 1 << 30;
+
+/// Of a [`Slot`] of the top; the number of a branch with its side is less.
+const TOP: u32 = 1 << 31;
+
+/// The most leaves per slot on average. With fewer a top of 68 bytes per slot would outweigh the branches that it saves.
+const LEAVES_PER_SLOT: usize = 2;
+
+/// How many slots ahead the next ones are fetched while the top grows.
+const FETCHED_AHEAD: usize = 32;

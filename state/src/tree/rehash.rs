@@ -17,6 +17,7 @@ pub(super) struct Rehash {
     hashes: Vec<Hash>,
     lifts: Vec<Lift>,
     pairs: Vec<Pair>,
+    slots: Vec<u32>,
 }
 
 /// A hash on its way up, past levels at which its sibling is empty.
@@ -40,6 +41,9 @@ impl Rehash {
                 nodes.set_hash(visit.slot, hash);
             }
         }
+        self.slots.clear();
+        self.slots.extend(visits.slots());
+        nodes.top_mut().renew(&mut self.slots);
     }
 
     fn leaves(&mut self, nodes: &mut Nodes, visits: &Visits, changes: &[Change<'_>]) {
@@ -78,7 +82,10 @@ impl Rehash {
             // below.
             let below = match visit.count {
                 0 => nodes.leaf_below(visit.branch),
-                _ => visits.ends()[usize::from(visit.first)].leaf,
+                _ => {
+                    let end = visits.ends()[usize::from(visit.first)];
+                    end.leaf.expect("a change that passes a branch reaches a leaf")
+                }
             };
             let key = nodes.leaf(below).key;
             self.lifts.push(Lift { place, key, depth: visit.depth, to: visit.from });

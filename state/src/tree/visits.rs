@@ -5,7 +5,6 @@
 
 use std::ops::Range;
 
-use fresnel_crypto::prefetch;
 use fresnel_types::StateKey;
 
 use super::{
@@ -21,6 +20,7 @@ pub(super) struct Visits {
     /// Where each round begins in `visits`. A branch is at least a round after the one above it.
     rounds: Vec<usize>,
     ends: Vec<End>,
+    slots: Vec<u32>,
 }
 
 /// A branch on the way of changes.
@@ -41,8 +41,8 @@ pub(super) struct Visit {
 /// Where the way of a change ends.
 #[derive(Clone, Copy)]
 pub(super) struct End {
-    /// The leaf of the key, when there is one; else some other.
-    pub(super) leaf: u32,
+    /// The leaf of the key, when there is one; else some other, or none.
+    pub(super) leaf: Option<u32>,
     /// Where the leaf of the key stands, when there is one.
     pub(super) slot: Slot,
 }
@@ -54,16 +54,31 @@ impl Visit {
 }
 
 impl Visits {
-    /// Follows the changes, ascending by key, from the top at depth `root` to leaves. What moved is visited, too, and is
+    /// Follows the changes, ascending by key, from the slots of the top to leaves. What moved is visited, too, and is
     /// stale no longer.
-    pub(super) fn follow(&mut self, nodes: &mut Nodes, root: usize, changes: &[Change<'_>]) {
+    pub(super) fn follow(&mut self, nodes: &mut Nodes, changes: &[Change<'_>]) {
         assert!(changes.len() <= usize::from(u16::MAX), "changes come in slices");
         self.visits.clear();
         self.rounds.clear();
         self.ends.clear();
-        let Some(top) = nodes.top() else { return };
-        self.ends.resize(changes.len(), End { leaf: 0, slot: Slot::TOP });
-        self.enter(nodes, top, Slot::TOP, (0, changes.len() as u16), root as u16);
+        self.slots.clear();
+        for (key, _) in changes {
+            let slot = nodes.slot_of(key);
+            nodes.top().fetch(slot);
+            self.slots.push(slot as u32);
+        }
+        let (depth, mut first) = (nodes.slot_depth() as u16, 0);
+        let slots = std::mem::take(&mut self.slots);
+        for same in slots.chunk_by(|one, next| one == next) {
+            let (slot, count) = (same[0] as usize, same.len() as u16);
+            self.ends.resize(self.ends.len() + same.len(), End { leaf: None, slot: Slot::top(slot) });
+            if let Some(child) = nodes.top().child(slot) {
+                self.enter(nodes, child, Slot::top(slot), (first, count), depth);
+            }
+            first += count;
+        }
+        self.slots = slots;
+        self.slots.dedup();
         let mut next = 0;
         while next < self.visits.len() {
             self.rounds.push(next);
@@ -81,9 +96,14 @@ impl Visits {
         self.rounds.iter().zip(ends.collect::<Vec<_>>()).rev().map(|(&start, end)| &self.visits[start..end])
     }
 
-    /// Where each change ends; nothing when the tree is empty.
+    /// Where each change ends.
     pub(super) fn ends(&self) -> &[End] {
         &self.ends
+    }
+
+    /// The slots of the top that the changes pass, ascending.
+    pub(super) fn slots(&self) -> &[u32] {
+        &self.slots
     }
 
     /// Sends the changes at a branch on to its children.
@@ -130,21 +150,19 @@ impl Visits {
         let here = &changes[range.clone()];
         let before = here.partition_point(|(key, _)| *key < prefix && !shares(key));
         let count = here[before..].partition_point(|(key, _)| shares(key));
-        self.ends[range].fill(End { leaf: below, slot: Slot::TOP });
+        self.ends[range].fill(End { leaf: Some(below), slot: visit.slot });
         (visit.first, visit.count) = (visit.first + before as u16, count as u16);
     }
 
     fn enter(&mut self, nodes: &Nodes, child: Child, slot: Slot, (first, count): (u16, u16), from: u16) {
+        nodes.fetch(child);
         match child.node() {
             Node::Branch(branch) => {
-                prefetch(nodes.branch(branch));
-                prefetch(nodes.pair(branch));
                 self.visits.push(Visit { branch, slot, first, count, from, depth: 0 });
             }
             Node::Leaf(leaf) => {
-                prefetch(&nodes.leaf(leaf).key);
-                prefetch(&nodes.leaf(leaf).value);
-                self.ends[usize::from(first)..usize::from(first + count)].fill(End { leaf, slot });
+                let end = End { leaf: Some(leaf), slot };
+                self.ends[usize::from(first)..usize::from(first + count)].fill(end);
             }
         }
     }
