@@ -1,5 +1,6 @@
 //! Checkpoints of workers: stored by a thread of their own, since a worker must not wait for it.
 
+mod alternating;
 mod rocks;
 
 use std::sync::{Arc, atomic::Ordering::Relaxed};
@@ -7,6 +8,7 @@ use std::sync::{Arc, atomic::Ordering::Relaxed};
 use crossbeam_channel::{Receiver, Sender};
 use fresnel_types::{Checkpoint, Input};
 
+pub(crate) use alternating::{AlternatingStore, folders};
 pub(crate) use rocks::RocksStore;
 pub use rocks::StoreError;
 
@@ -40,6 +42,7 @@ impl Keeper {
     /// When the store fails: the process cannot go on, since the log would grow without bound.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
         for checkpoint in self.checkpoints {
+            let checkpoint: Arc<Checkpoint> = checkpoint.into();
             let started = self.clock.now();
             let bytes = if self.keeps { self.store.take_over(&checkpoint)? } else { 0 };
             count(&self.counters.checkpoints);

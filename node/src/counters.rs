@@ -41,6 +41,8 @@ counters! {
     checkpoint_bytes,
     /// Microseconds that storing checkpoints took.
     checkpoint_micros,
+    /// Checkpoints that were given up at the start because they were damaged.
+    checkpoints_rejected,
     /// Frames handed to links.
     link_frames_out,
     /// Bytes handed to links.

@@ -90,6 +90,19 @@ pub enum NodeError {
     Panicked(String),
 }
 
+impl NodeError {
+    /// Whether the newest checkpoint is what keeps a worker from being restored, so that the one before may do.
+    pub(crate) fn is_damaged_checkpoint(&self) -> bool {
+        match self {
+            Self::Checkpoints(_, error) => error.is_damage(),
+            Self::Recovery(_, error) => {
+                matches!(error.downcast_ref(), Some(fresnel_shard::RecoveryError::Damaged(_)))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A running process. Dropping it stops it.
 #[derive(Debug)]
 pub struct Node(Running);

@@ -29,9 +29,9 @@ use tokio::{
 use crate::{
     DataError, Endpoints, LogFilter, NodeError, Process, StoreError, Topology,
     admin::Admin,
-    checkpoints::{self, Keeper, RocksStore},
+    checkpoints::{self, AlternatingStore, Keeper},
     clock::Clock,
-    counters::{Counters, Reports},
+    counters::{Counters, Reports, count},
     data::{DataDirectory, Identity},
     disk::{FileDisk, make_folder},
     driver::Driver,
@@ -273,7 +273,7 @@ impl Running {
         clock: Clock,
         mut open: impl Open,
     ) -> Result<(), NodeError> {
-        let keeps = setup.rules.does(Part::Store);
+        let keeps = !setup.rules.leaves_out(Part::Store);
         for (role, party, inbox) in receivers {
             let name = roles::name(role);
             let mut store = match party {
@@ -291,38 +291,35 @@ impl Running {
                 tracing::error!(machine = name, error = %chain(&error), "the newest checkpoint is given up, the one before is tried");
                 count(&self.router.counters.checkpoints_rejected);
             };
-            let checkpoints = store.map(|store| self.start_keeper(&name, party, store, keeps, clock)).transpose()?;
+            let checkpoints =
+                store.map(|store| self.start_keeper(&name, party, store, keeps, clock)).transpose()?;
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
             let log_retained = setup.log_retained;
-            let driver = Driver { machine, log, keeps, log_retained, checkpoints, inbox, outlet, clock, counters };
+            let driver =
+                Driver { machine, log, keeps, log_retained, checkpoints, inbox, outlet, clock, counters };
             let thread = spawn(name.clone(), &self.ends, move || driver.run())?;
             self.drivers.push((name, thread));
         }
         Ok(())
     }
 
-    /// Starts the keeper of a worker's checkpoints; with what it begins, and where it takes more.
-    fn open_checkpoints(
+    /// Starts the keeper of a worker's checkpoints; where it takes them.
+    fn start_keeper(
         &mut self,
         name: &str,
         party: Party,
         store: AlternatingStore,
         keeps: bool,
         clock: Clock,
-    ) -> Result<(Sender<Box<Checkpoint>>, Option<Restored>), NodeError> {
-        let failed = |error| NodeError::Checkpoints(name.to_owned(), error);
-        let folder = data.checkpoints(name);
-        make_folder(&folder).map_err(|error| DataError::Io(folder.clone(), error))?;
-        let store = RocksStore::open(&folder).map_err(failed)?;
-        let restored = store.load().map_err(failed)?;
+    ) -> Result<Sender<Box<Checkpoint>>, NodeError> {
         let (sender, checkpoints) = checkpoints::channel();
         let inbox = self.router.local[&party].clone();
         let counters = Arc::clone(&self.router.counters);
         let keeper = Keeper { store, keeps, checkpoints, inbox, clock, counters };
         let name = format!("keep-{name}");
         self.keepers.push((name.clone(), spawn(name, &self.ends, move || keeper.run())?));
-        Ok((sender, restored))
+        Ok(sender)
     }
 
     /// Who is dialled and how, who is accepted and how.
@@ -357,6 +354,53 @@ pub(crate) trait Open:
 impl<F> Open for F where
     F: FnMut(Role, Option<Restored>, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
 {
+}
+
+/// A worker's checkpoints.
+fn open_checkpoints(name: &str, data: &DataDirectory) -> Result<AlternatingStore, NodeError> {
+    let folder = data.checkpoints(name);
+    make_folder(&folder).map_err(|error| DataError::Io(folder.clone(), error))?;
+    AlternatingStore::open(&folder).map_err(|error| NodeError::Checkpoints(name.to_owned(), error))
+}
+
+/// A machine from the newest checkpoint of `store` and its log.
+fn restore(
+    role: Role,
+    name: &str,
+    store: Option<&AlternatingStore>,
+    data: &DataDirectory,
+    clock: Clock,
+    open: &mut impl Open,
+) -> Result<(Box<dyn Machine + Send>, Log<FileDisk>), NodeError> {
+    let started = clock.now();
+    let restored = store.map(AlternatingStore::load).transpose();
+    let restored = restored.map_err(|error| NodeError::Checkpoints(name.to_owned(), error))?.flatten();
+    let loaded = clock.now();
+    let checkpoint = restored.as_ref().map(|restored| restored.block.0);
+    let failed = |error| NodeError::Log(name.to_owned(), error);
+    let disk = FileDisk::open(&data.log(name)).map_err(|error| failed(error.into()))?;
+    let (log, recovered) = Log::open(disk, Options { segment_bytes: SEGMENT_BYTES }).map_err(failed)?;
+    let (entries, cut) = (recovered.entries.entries.len(), recovered.cut);
+    let read = clock.now();
+    let machine = open(role, restored, recovered.entries, clock.now())?;
+    let millis = |since: Timestamp, until: Timestamp| until.since(since) / 1_000;
+    tracing::info!(
+        machine = name,
+        ?checkpoint,
+        entries,
+        ?cut,
+        load_ms = millis(started, loaded),
+        log_ms = millis(loaded, read),
+        replay_ms = millis(read, clock.now()),
+        "opened"
+    );
+    Ok((machine, log))
+}
+
+/// An error with its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The machines of a process with the ends of their inboxes.

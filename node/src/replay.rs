@@ -19,7 +19,7 @@ use serde::Serialize;
 
 use crate::{
     DataError, NodeError,
-    checkpoints::RocksStore,
+    checkpoints::{RocksStore, folders},
     clock::{Clock, monotonic_nanos},
     data::DataDirectory,
     disk::UnalteredDisk,
@@ -190,9 +190,16 @@ fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<
 
 /// The checkpoint of a worker, from a store that stays as it is.
 fn checkpoint(name: &str, data: &DataDirectory) -> Result<Option<Restored>, NodeError> {
-    let load = || match RocksStore::open_unaltered(&data.checkpoints(name))? {
-        Some(store) => store.load(),
-        None => Ok(None),
+    let load = || {
+        let mut stores = Vec::new();
+        for folder in folders(&data.checkpoints(name))? {
+            stores.extend(RocksStore::open_unaltered(&folder)?);
+        }
+        let newest = stores
+            .into_iter()
+            .filter(|store| store.generation().is_some())
+            .max_by_key(RocksStore::generation);
+        newest.map_or(Ok(None), |store| store.load())
     };
     load().map_err(|error| NodeError::Checkpoints(name.to_owned(), error))
 }

@@ -2,7 +2,8 @@
 //!
 //! After every block the changed leaves, the record and the outcomes are gathered. When a checkpoint is due they are
 //! frozen together with what the worker has in hand; the frozen one waits until its record is certified, goes to the
-//! store, and when the store has it the log before it may be forgotten. There is one under way at a time.
+//! store, and when the store has it the log before the one before it may be forgotten: the store keeps two, so that one may
+//! be damaged. There is one under way at a time.
 
 use std::collections::VecDeque;
 
@@ -85,6 +86,9 @@ pub(crate) struct Checkpoints {
     news: VecDeque<(u64, usize)>,
     news_count: usize,
     frozen_at: Timestamp,
+    /// The first entry of the log that the last stored one does not cover: the log from there on is kept until the next
+    /// one is stored too, for a start that finds that one damaged.
+    covered: EntryNumber,
     stage: Stage,
 }
 
@@ -113,21 +117,23 @@ impl Checkpoints {
             news: VecDeque::new(),
             news_count: 0,
             frozen_at: now,
+            covered: EntryNumber(0),
             stage: Stage::Idle,
         }
     }
 
-    /// The last one was taken after `block` and the record before position `next`; `news` says of the records kept how
-    /// many news they brought.
+    /// The last one was taken after `block` and the record before position `next` and covers the log up to `covered`;
+    /// `news` says of the records kept how many news they brought.
     pub(crate) fn restore(
         settings: Checkpointing,
         now: Timestamp,
         block: BlockIndex,
+        covered: EntryNumber,
         next: u64,
         news: impl IntoIterator<Item = (u64, usize)>,
     ) -> Self {
         let mut checkpoints = Self::new(settings, now, WriteSet::default());
-        checkpoints.block = block;
+        (checkpoints.block, checkpoints.covered) = (block, covered);
         for sequence in [&mut checkpoints.records, &mut checkpoints.outcomes] {
             (sequence.first, sequence.continues) = (next, true);
         }
@@ -214,13 +220,13 @@ impl Checkpoints {
         };
     }
 
-    /// The store has the checkpoint of `block`.
+    /// The store has the checkpoint of `block`, beside the one before.
     pub(crate) fn stored(&mut self, block: BlockIndex, effects: &mut Vec<Effect>) {
         if let Stage::Handed(handed, entry) = self.stage
             && handed == block
         {
             self.stage = Stage::Idle;
-            effects.push(Effect::Forget(entry));
+            effects.push(Effect::Forget(std::mem::replace(&mut self.covered, entry)));
         }
     }
 }

@@ -1,7 +1,8 @@
-//! The checkpoint store in RocksDB: one database per worker, written in one synced batch per checkpoint and read as a
-//! whole when the worker starts. No transaction ever waits for it.
+//! One checkpoint in RocksDB: a database that is brought from a checkpoint to a later one in one synced batch, or, when
+//! that would be a large one, in many between two marks. It is read as a whole when the worker starts; no transaction ever
+//! waits for it.
 
-use std::path::Path;
+use std::{cmp::Ordering, io, path::Path};
 
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
@@ -11,14 +12,26 @@ use fresnel_types::{
 };
 use rocksdb::{
     BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    ErrorKind, InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
-/// The checkpoints of one worker.
+/// One checkpoint, and the way to the next.
 pub(crate) struct RocksStore {
     db: DB,
-    held: Option<Held>,
+    holding: Holding,
+}
+
+/// What a database holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+enum Holding {
+    /// No checkpoint was ever written.
+    #[default]
+    Nothing,
+    /// The writing of a checkpoint was begun and not ended.
+    Unfinished,
+    /// A checkpoint.
+    Whole(Held),
 }
 
 /// Why checkpoints cannot be read or written.
@@ -26,7 +39,13 @@ pub(crate) struct RocksStore {
 pub enum StoreError {
     /// The database failed.
     #[error("the database failed")]
-    Database(#[from] rocksdb::Error),
+    Database(#[source] rocksdb::Error),
+    /// There is no room for what it would write. What it held before, it still holds.
+    #[error("no space is left for checkpoints")]
+    Full(#[source] rocksdb::Error),
+    /// Its folder cannot be made or removed.
+    #[error("the folder of a checkpoint cannot be used")]
+    Folder(#[source] io::Error),
     /// It does not hold what was stored.
     #[error("the checkpoint store is damaged: {0}")]
     Damaged(&'static str),
@@ -35,9 +54,38 @@ pub enum StoreError {
     Version(u32),
 }
 
-/// What is held besides leaves; all that `meta` says.
+impl From<rocksdb::Error> for StoreError {
+    fn from(error: rocksdb::Error) -> Self {
+        // RocksDB tells this kind of input or output error apart only in its words.
+        if error.as_ref().contains("No space left on device") {
+            Self::Full(error)
+        } else {
+            Self::Database(error)
+        }
+    }
+}
+
+impl StoreError {
+    /// Whether this says that bytes of the database are lost or altered, so that it will never be readable again. Not so
+    /// when the disk fails or is full, or when another version wrote it.
+    pub(crate) fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged(_) => true,
+            Self::Database(error) => match error.kind() {
+                ErrorKind::Corruption | ErrorKind::InvalidArgument | ErrorKind::NotFound => true,
+                ErrorKind::IOError => error.as_ref().contains("No such file"),
+                _ => false,
+            },
+            Self::Full(_) | Self::Folder(_) | Self::Version(_) => false,
+        }
+    }
+}
+
+/// What is held besides leaves; with the mark of an unfinished one, all that `meta` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
 struct Held {
+    /// How many checkpoints were taken over until this one; tells which of two databases holds the later one.
+    generation: u64,
     block: BlockIndex,
     entry: EntryNumber,
     records: Numbers,
@@ -68,46 +116,134 @@ impl RocksStore {
     }
 
     fn new(db: DB) -> Result<Self, StoreError> {
-        let held = match db.get_cf(family(&db, META), META_KEY)? {
-            None => None,
+        let holding = match db.get_cf(family(&db, META), META_KEY)? {
+            None => Holding::Nothing,
             Some(bytes) => {
                 let (version, held) = bytes.split_first_chunk().ok_or(StoreError::Damaged("no version"))?;
                 match u32::from_le_bytes(*version) {
-                    VERSION => Some(decode(held).map_err(|_| StoreError::Damaged("its description"))?),
+                    VERSION => match decode::<Option<Held>>(held) {
+                        Ok(Some(held)) => Holding::Whole(held),
+                        Ok(None) => Holding::Unfinished,
+                        Err(_) => return Err(StoreError::Damaged("its description")),
+                    },
                     other => return Err(StoreError::Version(other)),
                 }
             }
         };
-        Ok(Self { db, held })
+        Ok(Self { db, holding })
     }
 
-    /// Stores a checkpoint on top of the one before. Returns the bytes written.
-    pub(crate) fn take_over(&mut self, checkpoint: &Checkpoint) -> Result<usize, StoreError> {
-        let Checkpoint { block, entry, leaves, records, outcomes, in_hand } = checkpoint;
-        let held = self.held.clone().unwrap_or_default();
-        let mut batch = WriteBatch::default();
-        let leaf_family = self.family(LEAVES);
-        for (key, value) in leaves.iter() {
-            match value {
-                Some(value) => batch.put_cf(leaf_family, key.0, value),
-                None => batch.delete_cf(leaf_family, key.0),
+    /// The block of the checkpoint, if there is a whole one.
+    pub(crate) fn block(&self) -> Option<BlockIndex> {
+        self.held().map(|held| held.block)
+    }
+
+    /// How many checkpoints led to the one that it holds; none without a whole one.
+    pub(crate) fn generation(&self) -> Option<u64> {
+        self.held().map(|held| held.generation)
+    }
+
+    /// Whether nothing was ever begun here.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.holding == Holding::Nothing
+    }
+
+    fn held(&self) -> Option<&Held> {
+        match &self.holding {
+            Holding::Whole(held) => Some(held),
+            Holding::Nothing | Holding::Unfinished => None,
+        }
+    }
+
+    /// Stores checkpoints, each on top of the one before, as if they were one. Returns the bytes written. As long as those
+    /// are few, the whole is one step that a loss of power takes back or leaves; beyond, what it interrupts is unfinished,
+    /// and so is what fails.
+    pub(crate) fn take_over<'a>(
+        &mut self,
+        checkpoints: impl IntoIterator<Item = &'a Checkpoint>,
+    ) -> Result<usize, StoreError> {
+        let mut held = match std::mem::replace(&mut self.holding, Holding::Unfinished) {
+            Holding::Whole(held) => held,
+            Holding::Nothing => Held::default(),
+            Holding::Unfinished => return Err(StoreError::Damaged(UNFINISHED)),
+        };
+        let mut writer = Writer::new(&self.db);
+        for Checkpoint { block, entry, leaves, records, outcomes, in_hand } in checkpoints {
+            for (key, value) in leaves.iter() {
+                match value {
+                    Some(value) => writer.put(LEAVES, &key.0, value)?,
+                    None => writer.delete(LEAVES, &key.0)?,
+                }
+            }
+            held = Held {
+                generation: held.generation + 1,
+                block: *block,
+                entry: *entry,
+                records: writer.extend(RECORDS, held.records, records)?,
+                outcomes: writer.extend(OUTCOMES, held.outcomes, outcomes)?,
+                in_hand: writer.replace(IN_HAND, held.in_hand, in_hand)?,
+            };
+        }
+        let bytes = writer.finish(&held)?;
+        self.holding = Holding::Whole(held);
+        Ok(bytes)
+    }
+
+    /// Makes this hold what `other` holds, which must be a whole checkpoint, by writing what differs. Returns the bytes
+    /// written.
+    pub(crate) fn copy(&mut self, other: &Self) -> Result<usize, StoreError> {
+        let held = other.held().ok_or(StoreError::Damaged(UNFINISHED))?.clone();
+        self.holding = Holding::Unfinished;
+        let mut writer = Writer::new(&self.db);
+        for name in FAMILIES {
+            let (mut own, mut wanted) = (self.all(name), other.all(name));
+            let (mut mine, mut theirs) = (own.next().transpose()?, wanted.next().transpose()?);
+            loop {
+                let order = match (&mine, &theirs) {
+                    (None, None) => break,
+                    (Some(_), None) => Ordering::Less,
+                    (None, Some(_)) => Ordering::Greater,
+                    (Some((mine, _)), Some((theirs, _))) => mine.cmp(theirs),
+                };
+                match (&mine, &theirs) {
+                    (Some((key, _)), _) if order.is_lt() => writer.delete(name, key)?,
+                    (Some((_, old)), Some((_, new))) if order.is_eq() && old == new => {}
+                    (_, Some((key, value))) => writer.put(name, key, value)?,
+                    (_, None) => unreachable!("then the own key is the lesser"),
+                }
+                if order.is_le() {
+                    mine = own.next().transpose()?;
+                }
+                if order.is_ge() {
+                    theirs = wanted.next().transpose()?;
+                }
             }
         }
-        let held = Held {
-            block: *block,
-            entry: *entry,
-            records: extend(&mut batch, self.family(RECORDS), held.records, records),
-            outcomes: extend(&mut batch, self.family(OUTCOMES), held.outcomes, outcomes),
-            in_hand: replace(&mut batch, self.family(IN_HAND), held.in_hand, in_hand),
-        };
-        let description = [VERSION.to_le_bytes().as_slice(), &encode(&held)].concat();
-        batch.put_cf(self.family(META), META_KEY, description);
-        let bytes = batch.size_in_bytes();
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.db.write_opt(batch, &options)?;
-        self.held = Some(held);
+        let bytes = writer.finish(&held)?;
+        self.holding = Holding::Whole(held);
         Ok(bytes)
+    }
+
+    /// Reads everything once, so that every checksum is compared.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        FAMILIES.iter().try_for_each(|name| self.all(name).try_for_each(|pair| pair.map(drop)))
+    }
+
+    /// As a process leaves it that ends while it writes.
+    #[cfg(test)]
+    pub(crate) fn mark_unfinished(&self) {
+        let mut writer = Writer::new(&self.db);
+        writer.describe(None);
+        writer.sync().expect("room");
+    }
+
+    /// Bytes of its tables on the disk.
+    pub(crate) fn table_bytes(&self) -> Result<u64, StoreError> {
+        let bytes = |name: &&str| {
+            let bytes = self.db.property_int_value_cf(self.family(name), "rocksdb.total-sst-files-size")?;
+            Ok(bytes.unwrap_or(0))
+        };
+        FAMILIES.iter().map(bytes).sum()
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -142,7 +278,11 @@ impl CheckpointStore for RocksStore {
     type Error = StoreError;
 
     fn load(&self) -> Result<Option<Restored>, StoreError> {
-        let Some(held) = self.held.clone() else { return Ok(None) };
+        let held = match &self.holding {
+            Holding::Nothing => return Ok(None),
+            Holding::Unfinished => return Err(StoreError::Damaged(UNFINISHED)),
+            Holding::Whole(held) => held.clone(),
+        };
         let mut leaves = Vec::new();
         for pair in self.all(LEAVES) {
             let (key, value) = pair?;
@@ -160,36 +300,94 @@ impl CheckpointStore for RocksStore {
     }
 
     fn store(&mut self, checkpoint: &Checkpoint) -> Result<(), StoreError> {
-        self.take_over(checkpoint).map(drop)
+        self.take_over([checkpoint]).map(drop)
     }
 }
 
-/// Adds items and forgets old ones; which are held then.
-fn extend(batch: &mut WriteBatch, family: &ColumnFamily, held: Numbers, extension: &Extension) -> Numbers {
-    let Extension { first, items, oldest } = extension;
-    let held = if held.first == held.next { Numbers { first: *first, next: *first } } else { held };
-    assert_eq!(held.next, *first, "a checkpoint continues the sequences of the one before");
-    let next = first + items.len() as u64;
-    let kept = Numbers { first: (*oldest).clamp(held.first, next), next };
-    delete(batch, family, Numbers { first: held.first, next: kept.first.min(held.next) });
-    for (number, item) in (*first..).zip(items).filter(|(number, _)| *number >= kept.first) {
-        batch.put_cf(family, number.to_be_bytes(), item);
-    }
-    kept
+/// What goes into the database: a single batch while that is small. The first batch that is full is preceded by a durable
+/// mark that what follows is not finished, and the last one, synced, takes that mark away.
+struct Writer<'a> {
+    db: &'a DB,
+    batch: WriteBatch,
+    written: usize,
 }
 
-/// Puts items in the place of those held.
-fn replace(batch: &mut WriteBatch, family: &ColumnFamily, held: Numbers, items: &[Vec<u8>]) -> Numbers {
-    delete(batch, family, held);
-    for (number, item) in (0_u64..).zip(items) {
-        batch.put_cf(family, number.to_be_bytes(), item);
+impl<'a> Writer<'a> {
+    fn new(db: &'a DB) -> Self {
+        Self { db, batch: WriteBatch::default(), written: 0 }
     }
-    Numbers { first: 0, next: items.len() as u64 }
-}
 
-fn delete(batch: &mut WriteBatch, family: &ColumnFamily, numbers: Numbers) {
-    if numbers.first < numbers.next {
-        batch.delete_range_cf(family, numbers.first.to_be_bytes(), numbers.next.to_be_bytes());
+    fn put(&mut self, name: &str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
+        self.batch.put_cf(family(self.db, name), key, value);
+        self.spill()
+    }
+
+    fn delete(&mut self, name: &str, key: &[u8]) -> Result<(), StoreError> {
+        self.batch.delete_cf(family(self.db, name), key);
+        self.spill()
+    }
+
+    fn delete_all(&mut self, name: &str, numbers: Numbers) {
+        if numbers.first < numbers.next {
+            let (first, next) = (numbers.first.to_be_bytes(), numbers.next.to_be_bytes());
+            self.batch.delete_range_cf(family(self.db, name), first, next);
+        }
+    }
+
+    /// Adds items and forgets old ones; which are held then.
+    fn extend(&mut self, name: &str, held: Numbers, extension: &Extension) -> Result<Numbers, StoreError> {
+        let Extension { first, items, oldest } = extension;
+        let held = if held.first == held.next { Numbers { first: *first, next: *first } } else { held };
+        assert_eq!(held.next, *first, "a checkpoint continues the sequences of the one before");
+        let next = first + items.len() as u64;
+        let kept = Numbers { first: (*oldest).clamp(held.first, next), next };
+        self.delete_all(name, Numbers { first: held.first, next: kept.first.min(held.next) });
+        for (number, item) in (*first..).zip(items).filter(|(number, _)| *number >= kept.first) {
+            self.put(name, &number.to_be_bytes(), item)?;
+        }
+        Ok(kept)
+    }
+
+    /// Puts items in the place of those held.
+    fn replace(&mut self, name: &str, held: Numbers, items: &[Vec<u8>]) -> Result<Numbers, StoreError> {
+        self.delete_all(name, held);
+        for (number, item) in (0_u64..).zip(items) {
+            self.put(name, &number.to_be_bytes(), item)?;
+        }
+        Ok(Numbers { first: 0, next: items.len() as u64 })
+    }
+
+    fn spill(&mut self) -> Result<(), StoreError> {
+        if self.batch.size_in_bytes() < BATCH_BYTES {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.batch);
+        if self.written == 0 {
+            self.describe(None);
+            self.sync()?;
+        }
+        self.written += batch.size_in_bytes();
+        Ok(self.db.write(batch)?)
+    }
+
+    /// Returns the bytes written since the beginning.
+    fn finish(mut self, held: &Held) -> Result<usize, StoreError> {
+        self.describe(Some(held));
+        self.sync()?;
+        Ok(self.written)
+    }
+
+    fn describe(&mut self, held: Option<&Held>) {
+        let description = [VERSION.to_le_bytes().as_slice(), &encode(&held.cloned())].concat();
+        self.batch.put_cf(family(self.db, META), META_KEY, description);
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.written += batch.size_in_bytes();
+        let mut options = WriteOptions::default();
+        options.set_sync(true);
+        Ok(self.db.write_opt(batch, &options)?)
     }
 }
 
@@ -203,8 +401,8 @@ fn database_options() -> Options {
     options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
     // A batch that was being written when the power failed is dropped, and the last checkpoint is what it was before. If
-    // more than that is lost, the log of the worker begins behind the checkpoint or the state root differs, and the
-    // worker says so.
+    // more than that is lost, the state root differs or the log of the worker begins behind the checkpoint, and the
+    // other database is taken.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
     options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
@@ -222,7 +420,7 @@ fn database_options() -> Options {
 }
 
 fn families() -> impl Iterator<Item = ColumnFamilyDescriptor> {
-    let large = [LEAVES, RECORDS, OUTCOMES, IN_HAND].map(|name| (name, WRITE_BUFFER_BYTES));
+    let large = FAMILIES.map(|name| (name, WRITE_BUFFER_BYTES));
     large.into_iter().chain([(META, META_BUFFER_BYTES)]).map(|(name, write_buffer)| {
         let mut table = BlockBasedOptions::default();
         table.set_block_size(BLOCK_BYTES);
@@ -238,6 +436,7 @@ fn families() -> impl Iterator<Item = ColumnFamilyDescriptor> {
     })
 }
 
+const FAMILIES: [&str; 4] = [LEAVES, RECORDS, OUTCOMES, IN_HAND];
 const LEAVES: &str = "leaves";
 const RECORDS: &str = "records";
 const OUTCOMES: &str = "outcomes";
@@ -246,18 +445,25 @@ const META: &str = "meta";
 const META_KEY: &[u8] = b"checkpoint";
 
 /// Of the layout of keys and values.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+
+/// Why a database that was being written is not to be read.
+const UNFINISHED: &str = "the writing of a checkpoint did not end";
+
+/// What is gathered before it goes to the database: a checkpoint of a few seconds under load is less, all leaves of a
+/// million accounts are ten times more and shall not be in memory twice.
+const BATCH_BYTES: usize = 16 << 20;
 
 /// A file that every database has.
-const DATABASE_MARK: &str = "CURRENT";
+pub(super) const DATABASE_MARK: &str = "CURRENT";
 
 /// Of a column family; together the column families use at most [`WRITE_BUFFERS_BYTES`] of memory.
-const WRITE_BUFFER_BYTES: usize = 32 << 20;
+const WRITE_BUFFER_BYTES: usize = 16 << 20;
 const META_BUFFER_BYTES: usize = 1 << 20;
-const WRITE_BUFFERS_BYTES: usize = 64 << 20;
+const WRITE_BUFFERS_BYTES: usize = 32 << 20;
 
 /// Beyond this the oldest data is moved from the write-ahead log into tables.
-const WAL_BYTES_MAX: u64 = 128 << 20;
+const WAL_BYTES_MAX: u64 = 64 << 20;
 
 /// One writes tables while another merges them.
 const BACKGROUND_JOBS: i32 = 2;

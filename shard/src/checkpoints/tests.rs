@@ -65,11 +65,14 @@ fn one_is_under_way_at_a_time_and_only_certified_ones_leave() {
     checkpoints.stored(BlockIndex(2), &mut effects);
     assert_eq!(effects, vec![], "of another block");
     checkpoints.stored(BlockIndex(1), &mut effects);
-    assert_eq!(effects, vec![Effect::Forget(EntryNumber(1))]);
+    assert_eq!(effects, vec![Effect::Forget(EntryNumber(0))], "the log of the only one is kept");
     assert!(checkpoints.is_due(Timestamp(20)));
     checkpoints.freeze(Timestamp(20), vec![]);
     let second = certified(&mut checkpoints, 2).expect("certified");
     assert_eq!((second.records.first, second.outcomes.first, second.records.items.len()), (1, 1, 1));
+    effects.clear();
+    checkpoints.stored(BlockIndex(2), &mut effects);
+    assert_eq!(effects, vec![Effect::Forget(EntryNumber(1))], "what the first one needs is kept");
 }
 
 #[test]

@@ -109,8 +109,14 @@ impl Worker {
         let executor = Executor::restore(shard, shards, &config.genesis.parameters, restored.leaves);
 
         let news = outcomes.iter().map(|(position, outcomes)| (*position, outcomes.fresh.len()));
-        let checkpoints =
-            Checkpoints::restore(config.checkpointing.clone(), now, last.block, last.position + 1, news);
+        let checkpoints = Checkpoints::restore(
+            config.checkpointing.clone(),
+            now,
+            last.block,
+            restored.entry,
+            last.position + 1,
+            news,
+        );
         let rules = config.rules.clone();
         let batching = config.batching.clone();
         let mut worker = Self::new(config, executor, tree, checkpoints);

@@ -105,7 +105,7 @@ fn items_that_are_missing_or_strange_are_damage() {
     }
     let path = folder.path().join("version");
     let store = RocksStore::open(&path).expect("a new database");
-    store.db.put_cf(store.family(META), META_KEY, 2_u32.to_le_bytes()).expect("room");
+    store.db.put_cf(store.family(META), META_KEY, 3_u32.to_le_bytes()).expect("room");
     drop(store);
-    assert!(matches!(RocksStore::open(&path), Err(StoreError::Version(2))));
+    assert!(matches!(RocksStore::open(&path), Err(StoreError::Version(3))));
 }

@@ -1,5 +1,7 @@
 //! What a worker hands out is stored, told, and there when it starts again.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use fresnel_types::{BlockIndex, Checkpoint, EntryNumber, LogEntry};
 
 use super::*;
@@ -104,10 +106,47 @@ fn a_keeper_that_fails_stops_the_process() {
 }
 
 #[test]
-fn a_damaged_store_is_an_error_at_the_start() {
+fn a_damaged_newest_checkpoint_falls_back_to_the_one_before() {
     let cluster = one();
     store(&cluster, checkpoint(5, 10));
-    fs::write(cluster.data(0).join("checkpoint/worker-0/CURRENT"), "nonsense").expect("own folder");
-    let error = start(&cluster, checkpoint(6, 12)).expect_err("a damaged store");
+    store(&cluster, checkpoint(7, 12));
+    let newest = cluster.data(0).join("checkpoint/worker-0/b/CURRENT");
+    fs::write(&newest, "nonsense").expect("own folder");
+    let restored = store(&cluster, checkpoint(6, 12)).expect("the one before");
+    assert_eq!(restored.block, BlockIndex(5));
+    let restored = store(&cluster, checkpoint(8, 14)).expect("the next one");
+    assert_eq!((restored.block, restored.records.len()), (BlockIndex(6), 4));
+
+    for side in ["a", "b"] {
+        fs::write(cluster.data(0).join(format!("checkpoint/worker-0/{side}/CURRENT")), "nonsense")
+            .expect("own folder");
+    }
+    let error = start(&cluster, checkpoint(9, 16)).expect_err("both are damaged");
     assert!(matches!(error, NodeError::Checkpoints(..)), "{error}");
+}
+
+/// A machine that finds its checkpoint wrong gets the one before, and in the end none.
+#[test]
+fn a_checkpoint_that_restores_nothing_is_given_up() {
+    let cluster = one();
+    store(&cluster, checkpoint(5, 10));
+    store(&cluster, checkpoint(7, 12));
+    let mut seen = Vec::new();
+    let running = Running::start(&cluster.setup(0), |role, restored, _, _| {
+        let own = roles::party(AuthorityIndex(0), role).expect("a machine");
+        if role != Role::Beacon {
+            let wrong = restored.is_some();
+            seen.push(restored.map(|restored| restored.block.0));
+            if wrong {
+                let error =
+                    fresnel_shard::RecoveryError::Damaged("the leaves are not those of the last record");
+                return Err(crate::node::unrestored(role, error));
+            }
+        }
+        Ok(Box::new(Toy { own, heard: Arc::clone(&cluster.heard) }))
+    });
+    let mut running = running.expect("a toy needs no checkpoint");
+    assert_eq!(running.router.counters.checkpoints_rejected.load(Relaxed), 2);
+    running.stop().expect("nothing failed");
+    assert_eq!(seen, [Some(7), Some(5), None]);
 }
