@@ -26,7 +26,7 @@ pub use self::{petgraph::Link, places::Places};
 /// A place in the DAG. At most one certified vertex is ever in it (A2).
 pub type Place = (Round, AuthorityIndex);
 
-/// The certified vertices above the floor.
+/// The certified vertices above the floor, and who proposed on top of them.
 #[derive(Clone, Debug)]
 pub struct Dag {
     size: usize,
@@ -43,6 +43,8 @@ struct Row {
     present: AuthoritySet,
     /// Vertices that a commit ordered, present or not.
     ordered: AuthoritySet,
+    /// Who proposed in this round, certified or not, with every link there.
+    proposed: AuthoritySet,
 }
 
 #[derive(Clone, Debug)]
@@ -51,6 +53,10 @@ struct Node {
     reference: VertexRef,
     /// Authors of the vertices of the round before that it names.
     parents: AuthoritySet,
+    /// Authors of the vertices of the next round that name it as a parent.
+    children: AuthoritySet,
+    /// Authors whose noted proposals of the next round name it as a parent.
+    proposals: AuthoritySet,
 }
 
 impl Dag {
@@ -90,9 +96,30 @@ impl Dag {
             assert_eq!(held.reference, reference, "A2: one certificate per author and round");
             return;
         }
-        *cell = Some(Node { vertex, reference, parents });
+        let nobody = AuthoritySet::default();
+        *cell = Some(Node { vertex, reference, parents, children: nobody, proposals: nobody });
         row.present.insert(reference.author);
         self.top = self.top.max(reference.round);
+        for parent in self.nodes_before(reference.round, &parents) {
+            parent.children.insert(reference.author);
+        }
+    }
+
+    /// Notes a signed vertex, certified or not, with its parents if all its links are here; the first of a slot counts.
+    /// Whether that is news.
+    pub fn note_proposal(&mut self, head: &VertexHead) -> bool {
+        if head.round <= self.floor
+            || self.proposals(head.round).contains(head.author)
+            || !self.missing_links(head).is_empty()
+        {
+            return false;
+        }
+        let parents = head.parents.iter().map(|parent| parent.author).collect();
+        self.row_mut(head.round).proposed.insert(head.author);
+        for parent in self.nodes_before(head.round, &parents) {
+            parent.proposals.insert(head.author);
+        }
+        true
     }
 
     /// The vertex of `author` in `round`.
@@ -146,14 +173,17 @@ impl Dag {
     /// Whether parents lead from one vertex to another: what the commit rule asks. Weak links order, they never vote.
     /// A vertex reaches itself; what is not present is reached by nobody and reaches nobody.
     pub fn is_reachable(&self, from: Place, to: Place) -> bool {
-        if self.node(from.0, from.1).is_none() || self.node(to.0, to.1).is_none() || to.0 > from.0 {
-            return false;
+        self.reached(from, to.0).contains(to.1)
+    }
+
+    /// Whose vertices of `round` parents lead to from the vertex in `from`.
+    pub(crate) fn reached(&self, from: Place, round: Round) -> AuthoritySet {
+        if self.node(from.0, from.1).is_none() || round > from.0 {
+            return AuthoritySet::default();
         }
-        let mut reached: AuthoritySet = [from.1].into_iter().collect();
-        for round in (to.0.0 + 1..=from.0.0).rev() {
-            reached = self.parents_of(Round(round), &reached);
-        }
-        reached.contains(to.1)
+        let from_itself: AuthoritySet = [from.1].into_iter().collect();
+        let rounds = (round.0 + 1..=from.0.0).rev().map(Round);
+        rounds.fold(from_itself, |reached, round| self.parents_of(round, &reached))
     }
 
     /// What a vertex of `round` with these parents should link to besides: vertices of rounds before the parents',
@@ -212,8 +242,18 @@ impl Dag {
 
     /// Whose vertices of the next round name the vertex in this place as a parent.
     pub(crate) fn children(&self, round: Round, author: AuthorityIndex) -> AuthoritySet {
-        let next = round.next();
-        self.authors(next).iter().filter(|&child| self.parents(next, child).contains(author)).collect()
+        self.node(round, author).map_or_else(AuthoritySet::default, |node| node.children)
+    }
+
+    /// Who signed a vertex of the next round, certified or not, that names the vertex in this place as a parent.
+    pub(crate) fn signers_on(&self, round: Round, author: AuthorityIndex) -> AuthoritySet {
+        let node = self.node(round, author);
+        node.map_or_else(AuthoritySet::default, |node| node.children.union(&node.proposals))
+    }
+
+    /// Who has a noted proposal of this round.
+    fn proposals(&self, round: Round) -> AuthoritySet {
+        self.row(round).map_or_else(AuthoritySet::default, |row| row.proposed)
     }
 
     /// The present parents of the vertices of `authors` in `round`.
@@ -247,6 +287,14 @@ impl Dag {
     fn node(&self, round: Round, author: AuthorityIndex) -> Option<&Node> {
         self.row(round)?.nodes.get(author.index())?.as_ref()
     }
+
+    /// The present vertices of `authors` in the round before `round`.
+    fn nodes_before(&mut self, round: Round, authors: &AuthoritySet) -> impl Iterator<Item = &mut Node> {
+        let place = round.0.checked_sub(self.base.0 + 1).and_then(|place| usize::try_from(place).ok());
+        let row = place.and_then(|place| self.rows.get_mut(place));
+        let nodes = row.into_iter().flat_map(|row| row.nodes.iter_mut().flatten());
+        nodes.filter(|node| authors.contains(node.reference.author))
+    }
 }
 
 impl Row {
@@ -255,6 +303,7 @@ impl Row {
             nodes: vec![None; size].into_boxed_slice(),
             present: AuthoritySet::default(),
             ordered: AuthoritySet::default(),
+            proposed: AuthoritySet::default(),
         }
     }
 }

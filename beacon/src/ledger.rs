@@ -161,7 +161,7 @@ pub enum StateError {
 pub struct Counters {
     /// Commits, decided here or elsewhere.
     pub commits: u64,
-    /// Commits decided here by f + 1 children of the anchor.
+    /// Commits decided here by what names their anchors.
     pub direct: u64,
     /// Commits decided here because a later anchor reaches theirs.
     pub indirect: u64,
@@ -210,8 +210,8 @@ impl Ledger {
         self.state.shards.iter().map(Certification::certified).collect()
     }
 
-    /// Takes the next commit with its vertices; what it means to each shard. `parents` are the authors of the parents of
-    /// its anchor. The commit's own state hash is not looked at.
+    /// Takes the next commit with its vertices; what it means to each shard. `parents` are those
+    /// whom its anchors support. The commit's own state hash is not looked at.
     pub fn apply(
         &mut self,
         commit: &Commit,

@@ -75,6 +75,8 @@ pub struct Beacon {
     /// Certified vertices that are held and not in the DAG, each with the link last found missing.
     waiting: BTreeMap<VertexRef, Option<VertexRef>>,
     proposals: Proposals,
+    /// Whether the DAG shows more than when the rule was last asked.
+    undecided: bool,
     availability: Availability,
     pending: Pending,
     pacer: Pacer,
@@ -175,6 +177,7 @@ impl Beacon {
             slots: Slots::default(),
             waiting: BTreeMap::new(),
             proposals: Proposals::default(),
+            undecided: false,
             availability: Availability::new(rules.shards),
             pending: Pending::new(authority, rules.shards),
             fetch: Fetch::new(pacing.resend_min, pacing.resend_max),

@@ -1,14 +1,16 @@
 //! From the DAG to commits and to what they mean: composes the rule with the ledger.
 //!
-//! When the rule gives an anchor, the commit is made of it so:
+//! When the rule gives anchors, all of one round, the commit is made of them so:
 //!
-//! * it orders every vertex above the floor that is not ordered yet and that the anchor reaches by parents and weak
-//!   links, sorted by (round, [slot](crate::schedule)); the anchor is the only one of its round and comes last;
-//! * its time is the lower stake-weighted median of the times of the anchor's parents (of the anchor itself in round 1),
-//!   never before the last commit's;
-//! * its floor is `floor_depth` rounds below the anchor, never lower than before.
+//! * it orders every vertex above the floor that is not ordered yet and that an anchor reaches by parents and weak
+//!   links, sorted by (round, [slot](crate::schedule)); links lead down, so the anchors are all it orders of their round;
+//! * it names the last of them, and its time is the lower stake-weighted median of the times of that one's parents (of
+//!   itself in round 1), never before the last commit's;
+//! * its floor is `floor_depth` rounds below the anchors, never lower than before;
+//! * it supports those whom anchors of stake f + 1, or all of them, name as parents: what [reputation](crate::schedule)
+//!   counts.
 //!
-//! Nothing but the anchor's history above the last commit's floor enters. Every replica that has the anchor has that
+//! Nothing but the anchors' history above the last commit's floor enters. Every replica that has the anchors has that
 //! history, in its DAG or with the commit, so one that decides and one that replays end in the same state.
 
 #[cfg(test)]
@@ -17,15 +19,17 @@ mod tests;
 use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, Commit, CommitDigest, CommitIndex, CommitVote, Order, Round, SignedVertex,
-    Timestamp, VertexHead, VertexRef, hash::Root, limits::COMMITS_PER_CHECKPOINT, verify::Rules,
+    AuthorityIndex, AuthoritySet, Commit, CommitDigest, CommitIndex, CommitVote, Committee, Order, Round,
+    SignedVertex, Timestamp, VertexHead, VertexRef, hash::Root, limits::COMMITS_PER_CHECKPOINT,
+    verify::Rules,
 };
 
 pub use crate::ledger::Counters;
 use crate::{
     dag::{Dag, Place, Places},
     ledger::{Ledger, LedgerState},
-    rule, schedule,
+    rule::{self, CommitRule, View},
+    schedule,
 };
 
 /// A commit with everything that follows from it.
@@ -71,17 +75,21 @@ pub enum ReplayError {
 #[derive(Clone, Debug)]
 pub struct Orderer {
     rules: Arc<Rules>,
+    rule: &'static dyn CommitRule,
     ledger: Ledger,
     digest: CommitDigest,
     commit_vote: CommitVote,
-    /// The demoted of the present instance.
+    /// The demoted after the last commit.
     demoted: AuthoritySet,
 }
 
-/// A commit but for its state hash, with the authors of its anchor's parents.
+/// A commit but for its state hash, with what it does not say.
 struct Draft {
     commit: Commit,
-    parents: AuthoritySet,
+    /// The authors of its anchors.
+    anchors: AuthoritySet,
+    /// Whom they name as parents.
+    supported: AuthoritySet,
 }
 
 impl Orderer {
@@ -89,6 +97,7 @@ impl Orderer {
     pub fn new(rules: Arc<Rules>) -> Self {
         Self {
             ledger: Ledger::new(Arc::clone(&rules)),
+            rule: rule::of(rules.parameters.rule),
             rules,
             digest: CommitDigest::default(),
             commit_vote: CommitVote::default(),
@@ -99,8 +108,10 @@ impl Orderer {
     /// The order after `last`, which left `state`.
     pub fn restored(rules: Arc<Rules>, state: LedgerState, last: &Commit) -> Self {
         let digest = last.digest();
+        let rule = rule::of(rules.parameters.rule);
         Self {
-            demoted: state.reputation.demoted(&rules.committee),
+            demoted: state.reputation.demoted(&rules.committee, rule.support_min()),
+            rule,
             commit_vote: CommitVote { index: last.index, digest },
             ledger: Ledger::restored(Arc::clone(&rules), state),
             rules,
@@ -115,10 +126,10 @@ impl Orderer {
 
     /// The next commit, if it can be decided now. Raises the floor of `dag`.
     pub fn advance_once(&mut self, dag: &mut Dag) -> Option<Committed> {
-        let decision = rule::decide(&self.rules, dag, &self.demoted, self.pointer())?;
+        let decision = self.rule.decide(&self.view(dag))?;
         let counters = &mut self.ledger.counters;
         *(if decision.direct { &mut counters.direct } else { &mut counters.indirect }) += 1;
-        let draft = self.draft(decision.anchor, |(round, author)| {
+        let draft = self.draft(decision.round, decision.anchors, |(round, author)| {
             let vertex = dag.get(round, author)?;
             Some((dag.reference(round, author)?, &vertex.vertex.head))
         });
@@ -126,14 +137,14 @@ impl Orderer {
             Arc::clone(dag.get(vertex.round, vertex.author).expect("the draft found it"))
         };
         let vertices = draft.commit.vertices.iter().map(present).collect();
-        let committed = self.apply(draft, vertices);
+        let committed = self.apply(dag, draft, vertices);
         self.settle(dag, &committed.commit);
         Some(committed)
     }
 
     /// Applies a commit that was decided elsewhere, and inserts its vertices into `dag` if they are absent: an own commit
-    /// from the log, or one that a quorum's commit votes cover. Whether the anchor has its f + 1 children is therefore
-    /// not asked; everything else is computed again and compared.
+    /// from the log, or one that a quorum's commit votes cover. Whether the DAG shows that the anchors are committed is
+    /// therefore not asked; everything else is computed again and compared.
     ///
     /// # Errors
     /// When it is not the next commit. Nothing changed then.
@@ -145,7 +156,7 @@ impl Orderer {
     ) -> Result<Committed, ReplayError> {
         let draft = self.redraft(dag, commit, &vertices)?;
         let before = is_checkpoint(commit.index).then(|| self.clone());
-        let committed = self.apply(draft, vertices);
+        let committed = self.apply(dag, draft, vertices);
         if committed.commit != *commit {
             *self = before
                 .expect("only the state hash is not compared before, and it is zero but at checkpoints");
@@ -204,9 +215,15 @@ impl Orderer {
         self.commit_vote
     }
 
-    /// Whose vertex of `round` is the anchor candidate under the present schedule; none for rounds already decided.
+    /// Whose vertex of `round` is the candidate anchor under the present schedule; none for rounds already decided.
     pub fn candidate(&self, round: Round) -> Option<AuthorityIndex> {
         (round >= self.pointer()).then(|| schedule::candidate(&self.rules, &self.demoted, round))
+    }
+
+    /// Whose vertices of `round` are worth a short wait; nobody's in rounds already decided.
+    pub fn awaited(&self, dag: &Dag, round: Round) -> AuthoritySet {
+        let undecided = round >= self.pointer();
+        undecided.then(|| self.rule.awaited(&self.view(dag), round)).unwrap_or_default()
     }
 
     /// Whether a commit ordered this vertex; meaningful above the floor.
@@ -234,19 +251,31 @@ impl Orderer {
         self.ledger.state()
     }
 
-    /// Where the present instance starts.
+    /// The first round above the last anchors.
     fn pointer(&self) -> Round {
         self.state().anchor.next()
     }
 
-    /// The commit that `anchor` makes. `find` gives the vertices of its history; all of it is there.
-    fn draft<'a>(&self, anchor: Place, find: impl Fn(Place) -> Option<(VertexRef, &'a VertexHead)>) -> Draft {
+    fn view<'a>(&'a self, dag: &'a Dag) -> View<'a> {
+        View { rules: &self.rules, dag, demoted: &self.demoted, pointer: self.pointer() }
+    }
+
+    /// The commit that the vertices of `anchors` in round `top` make. `find` gives the vertices of their history; all of it
+    /// is there.
+    fn draft<'a>(
+        &self,
+        top: Round,
+        anchors: AuthoritySet,
+        find: impl Fn(Place) -> Option<(VertexRef, &'a VertexHead)>,
+    ) -> Draft {
         let found =
             |place| find(place).expect("a vertex is present with everything it names above the floor");
         let state = self.state();
-        let mut history = Places::between(state.floor.next(), anchor.0);
-        history.insert(anchor);
-        for round in (state.floor.0 + 1..=anchor.0.0).rev().map(Round) {
+        let mut history = Places::between(state.floor.next(), top);
+        for author in anchors.iter() {
+            history.insert((top, author));
+        }
+        for round in (state.floor.0 + 1..=top.0).rev().map(Round) {
             for author in history.layer(round).iter() {
                 for link in found((round, author)).1.links() {
                     if !state.is_ordered((link.round, link.author)) {
@@ -256,7 +285,7 @@ impl Orderer {
             }
         }
         let mut vertices = vec![];
-        for round in (state.floor.0 + 1..=anchor.0.0).map(Round) {
+        for round in (state.floor.0 + 1..=top.0).map(Round) {
             let authors = history.layer(round);
             if !authors.is_empty() {
                 let slots = schedule::slots(&self.rules, round).into_iter();
@@ -265,8 +294,8 @@ impl Orderer {
                 );
             }
         }
-        let (anchor, head) = found(anchor);
-        let parents = head.parents.iter().map(|parent| parent.author).collect();
+        let anchor = *vertices.last().expect("a rule gives at least one anchor");
+        let head = found((anchor.round, anchor.author)).1;
         let times = if anchor.round == Round(1) {
             vec![(head.time, 1)]
         } else {
@@ -284,7 +313,8 @@ impl Orderer {
             vertices,
             state: Root::default(),
         };
-        Draft { commit, parents }
+        let heads = anchors.iter().map(|author| (author, found((top, author)).1));
+        Draft { commit, anchors, supported: supported(&self.rules.committee, heads) }
     }
 
     /// What `commit` must be but for its state hash, given its vertices and `dag`.
@@ -325,11 +355,13 @@ impl Orderer {
                 return Err(ReplayError::Missing(index, *missing));
             }
         }
-        let anchor = (commit.anchor.round, commit.anchor.author);
-        if !rule::may_decide(&self.rules, &self.demoted, self.pointer(), anchor) {
+        let top = commit.anchor.round;
+        let anchors: AuthoritySet =
+            commit.vertices.iter().filter(|vertex| vertex.round == top).map(|vertex| vertex.author).collect();
+        if !self.rule.may_decide(&self.view(dag), top, &anchors) {
             return Err(ReplayError::Different(index));
         }
-        let draft = self.draft(anchor, |place| {
+        let draft = self.draft(top, anchors, |place| {
             let present = || {
                 let vertex = dag.get(place.0, place.1)?;
                 Some((dag.reference(place.0, place.1)?, &vertex.vertex.head))
@@ -344,10 +376,11 @@ impl Orderer {
     }
 
     /// Lets the ledger take a commit and completes it.
-    fn apply(&mut self, draft: Draft, vertices: Vec<Arc<SignedVertex>>) -> Committed {
-        let Draft { mut commit, parents } = draft;
-        self.ledger.counters.skipped += rule::skipped(&self.rules, self.pointer(), commit.anchor.round);
-        let orders = self.ledger.apply(&commit, &vertices, parents);
+    fn apply(&mut self, dag: &Dag, draft: Draft, vertices: Vec<Arc<SignedVertex>>) -> Committed {
+        let Draft { mut commit, anchors, supported } = draft;
+        let passed = self.rule.passed(&self.view(dag), commit.anchor.round, &anchors);
+        self.ledger.counters.skipped += passed;
+        let orders = self.ledger.apply(&commit, &vertices, supported);
         if is_checkpoint(commit.index) {
             commit.state = self.state().digest();
         }
@@ -355,7 +388,7 @@ impl Orderer {
         if is_checkpoint(commit.index) {
             self.commit_vote = CommitVote { index: commit.index, digest: self.digest };
         }
-        self.demoted = self.state().reputation.demoted(&self.rules.committee);
+        self.demoted = self.state().reputation.demoted(&self.rules.committee, self.rule.support_min());
         Committed { commit, vertices, orders }
     }
 
@@ -366,6 +399,22 @@ impl Orderer {
         }
         dag.set_floor(commit.floor);
     }
+}
+
+/// Whom `anchors` of stake f + 1 name as a parent, or all of them when they have less.
+fn supported<'a>(
+    committee: &Committee,
+    anchors: impl Iterator<Item = (AuthorityIndex, &'a VertexHead)>,
+) -> AuthoritySet {
+    let (mut stake, mut naming) = (0, vec![0; committee.size()]);
+    for (author, head) in anchors {
+        stake += committee.stake_of(author);
+        for parent in &head.parents {
+            naming[parent.author.index()] += committee.stake_of(author);
+        }
+    }
+    let enough = committee.validity().min(stake);
+    committee.indices().filter(|author| naming[author.index()] >= enough).collect()
 }
 
 fn is_checkpoint(index: CommitIndex) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use fresnel_types::{AuthorityIndex, Round, Timestamp};
+use fresnel_types::{AuthoritySet, Round, Timestamp};
 
 use crate::limits::EAGER_ROUNDS;
 
@@ -13,7 +13,7 @@ pub struct Pacing {
     pub interval_min: u64,
     /// Time between two own vertices when there is nothing to order.
     pub heartbeat: u64,
-    /// Longest wait for the candidate anchor once a quorum of a round is there.
+    /// Longest wait for further anchors once a quorum of a round is there.
     pub anchor_wait_max: u64,
     /// When nothing moves, the first wait before own messages are sent again.
     pub resend_min: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Pacer {
     to_quorum: Samples,
     /// From an own vertex to its certificate.
     to_certificate: Samples,
-    /// Per author: in how many of its last turns as candidate it was missing, up to two.
+    /// Per author: in how many of its last turns as an anchor it was missing, up to two.
     missed: Vec<u8>,
 }
 
@@ -56,8 +56,8 @@ pub(crate) struct Pacer {
 pub(crate) struct Situation {
     /// Whether there is a reason to hurry; otherwise heartbeats.
     pub(crate) load: bool,
-    /// The candidate anchor of the quorum's round, when its vertex is missing.
-    pub(crate) missing_candidate: Option<AuthorityIndex>,
+    /// Whose vertices of the quorum's round are missing and worth a wait.
+    pub(crate) missing: AuthoritySet,
     /// Rounds past the last commit's anchor.
     pub(crate) uncommitted: u64,
 }
@@ -97,11 +97,13 @@ impl Pacer {
         }
     }
 
-    /// An own vertex was made on top of the quorum's round.
-    pub(crate) fn proposed(&mut self, candidate: Option<AuthorityIndex>, missing: bool, now: Timestamp) {
+    /// An own vertex was made on top of the quorum's round, in which the vertices of `awaited` were worth a wait and those
+    /// of `present` there.
+    pub(crate) fn proposed(&mut self, awaited: &AuthoritySet, present: &AuthoritySet, now: Timestamp) {
         self.last_own = Some(now);
-        if let Some(missed) = candidate.and_then(|author| self.missed.get_mut(author.index())) {
-            *missed = if missing { (*missed + 1).min(2) } else { 0 };
+        for author in awaited.iter() {
+            let missed = &mut self.missed[author.index()];
+            *missed = if present.contains(author) { 0 } else { (*missed + 1).min(2) };
         }
     }
 
@@ -112,8 +114,7 @@ impl Pacer {
                 if situation.load { self.pacing.interval_min.max(1) } else { self.pacing.heartbeat };
             last.plus(interval)
         });
-        let Some(candidate) = situation.missing_candidate else { return paced };
-        if self.missed.get(candidate.index()).is_none_or(|missed| *missed >= 2) {
+        if situation.missing.iter().all(|author| self.missed[author.index()] >= 2) {
             return paced;
         }
         let cap = self.pacing.anchor_wait_max;
@@ -165,42 +166,47 @@ const SAMPLES: usize = 16;
 
 #[cfg(test)]
 mod tests {
+    use fresnel_types::AuthorityIndex;
+
     use super::*;
 
     fn pacer() -> Pacer {
         let mut pacer = Pacer::new(Pacing::default(), 4_000_000, 4, Timestamp(0));
-        pacer.proposed(None, false, Timestamp(1_000));
+        pacer.proposed(&AuthoritySet::default(), &AuthoritySet::default(), Timestamp(1_000));
         pacer.reached(Round(1), Round(1), Timestamp(9_000));
         pacer
     }
 
-    const CALM: Situation = Situation { load: false, missing_candidate: None, uncommitted: 0 };
+    fn calm() -> Situation {
+        Situation { load: false, missing: AuthoritySet::default(), uncommitted: 0 }
+    }
 
-    #[test]
-    fn heartbeats_without_load_and_the_least_interval_with_it() {
-        assert_eq!(pacer().due(CALM), Timestamp(251_000));
-        assert_eq!(pacer().due(Situation { load: true, ..CALM }), Timestamp(11_000));
+    fn late() -> AuthoritySet {
+        [AuthorityIndex(2)].into_iter().collect()
     }
 
     #[test]
-    fn a_missing_candidate_is_waited_for_shortly_and_not_a_third_time() {
-        let late = AuthorityIndex(2);
-        let situation = Situation { load: true, missing_candidate: Some(late), uncommitted: 0 };
+    fn heartbeats_without_load_and_the_least_interval_with_it() {
+        assert_eq!(pacer().due(calm()), Timestamp(251_000));
+        assert_eq!(pacer().due(Situation { load: true, ..calm() }), Timestamp(11_000));
+    }
+
+    #[test]
+    fn who_is_missing_is_waited_for_shortly_and_not_a_third_time() {
+        let situation = Situation { load: true, missing: late(), uncommitted: 0 };
+        let nobody = AuthoritySet::default();
         let mut pacer = pacer();
         assert_eq!(pacer.due(situation), Timestamp(13_000), "half of 8 ms after the quorum");
-        pacer.proposed(Some(late), true, Timestamp(1_000));
-        pacer.proposed(Some(late), true, Timestamp(1_000));
+        pacer.proposed(&late(), &nobody, Timestamp(1_000));
+        pacer.proposed(&late(), &nobody, Timestamp(1_000));
         assert_eq!(pacer.due(situation), Timestamp(11_000));
-        pacer.proposed(Some(late), false, Timestamp(1_000));
+        pacer.proposed(&late(), &late(), Timestamp(1_000));
         assert_eq!(pacer.due(situation), Timestamp(13_000));
     }
 
     #[test]
     fn without_commits_the_wait_doubles_up_to_the_maximum() {
-        let due = |uncommitted| {
-            let candidate = Some(AuthorityIndex(0));
-            pacer().due(Situation { load: true, missing_candidate: candidate, uncommitted })
-        };
+        let due = |uncommitted| pacer().due(Situation { load: true, missing: late(), uncommitted });
         assert_eq!(due(64), Timestamp(13_000));
         assert_eq!(due(65), Timestamp(9_000 + 40_000));
         assert_eq!(due(66), Timestamp(9_000 + 80_000));

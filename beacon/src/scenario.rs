@@ -84,6 +84,20 @@ impl Scenario {
         time: Timestamp,
         headers: Vec<ShardHeader>,
     ) -> Arc<SignedVertex> {
+        let vertex = self.vertex(place, parents, weak, time, headers);
+        assert!(self.vertices.insert(place, Arc::clone(&vertex)).is_none(), "drawn twice: {place:?}");
+        vertex
+    }
+
+    /// A vertex on top of what is drawn, itself not drawn.
+    pub(crate) fn vertex(
+        &self,
+        place: Place,
+        parents: AuthoritySet,
+        weak: &[Place],
+        time: Timestamp,
+        headers: Vec<ShardHeader>,
+    ) -> Arc<SignedVertex> {
         let before = Round(place.0.0 - 1);
         let mut weak: Vec<VertexRef> = weak.iter().map(|&place| self.reference(place)).collect();
         weak.sort_unstable();
@@ -100,9 +114,7 @@ impl Scenario {
             attestation_root: Root::default(),
         };
         let vertex = Vertex::new(head, headers);
-        let vertex = Arc::new(SignedVertex { vertex, signature: Signature([0; 64]) });
-        assert!(self.vertices.insert(place, Arc::clone(&vertex)).is_none(), "drawn twice: {place:?}");
-        vertex
+        Arc::new(SignedVertex { vertex, signature: Signature([0; 64]) })
     }
 
     pub(crate) fn reference(&self, place: Place) -> VertexRef {

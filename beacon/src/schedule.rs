@@ -6,14 +6,14 @@
 //! the first slot whose author is not demoted is the round's *candidate* anchor. Since the chain is hashed in, epochs
 //! and chains do not repeat one another's candidates.
 //!
-//! **Reputation.** Of each of the last [`WINDOW`] commits it is remembered whose vertices the anchor named as parents.
+//! **Reputation.** Of each of the last [`WINDOW`] commits it is remembered whose vertices the anchors named as parents.
 //! An authority's *support* is the number of those commits that name it. From [`WINDOW_MIN`] commits on, authorities are
-//! demoted from the worst on (least support first, then highest index) while their support is below a third of the
-//! commits in the window and the demoted stake stays within f. Demoted authorities propose, vote and are ordered as ever;
-//! only nobody waits for them, and they come back once a third of a window names them.
+//! demoted from the worst on (least support first, then highest index) while their support is below a part of the
+//! commits in the window, which is the rule's to say, and the demoted stake stays within f. Demoted authorities propose,
+//! vote and are ordered as ever; only nobody waits for them, and they come back once that part of a window names them.
 //!
-//! All of it depends on commits alone, and an instance of the rule lies between two commits: so the demoted set is the
-//! same for all replicas throughout an instance.
+//! All of it depends on commits alone, and what a rule decides lies between two commits: so the demoted set is the same
+//! for all replicas while anchors are sought.
 
 use fresnel_types::{
     AuthorityIndex, AuthoritySet, Committee, Round, codec,
@@ -21,6 +21,8 @@ use fresnel_types::{
     verify::Rules,
 };
 use wincode::{SchemaRead, SchemaWrite};
+
+use crate::rule::Ratio;
 
 /// The order of the slots of a round.
 pub fn slots(rules: &Rules, round: Round) -> Vec<AuthorityIndex> {
@@ -52,12 +54,12 @@ fn keys(rules: &Rules, round: Round) -> Vec<(u64, AuthorityIndex)> {
 /// Whom the last anchors named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Reputation {
-    /// The authors of each anchor's parents, oldest first.
+    /// Whom the anchors of each commit named, oldest first.
     window: Vec<AuthoritySet>,
 }
 
 impl Reputation {
-    /// Counts a commit whose anchor names `parents`.
+    /// Counts a commit whose anchors name `parents`.
     pub fn record(&mut self, parents: AuthoritySet) {
         if self.window.len() == WINDOW {
             self.window.remove(0);
@@ -65,13 +67,13 @@ impl Reputation {
         self.window.push(parents);
     }
 
-    /// In how many commits of the window the anchor named `author`.
+    /// In how many commits of the window the anchors named `author`.
     pub fn support(&self, author: AuthorityIndex) -> usize {
         self.window.iter().filter(|parents| parents.contains(author)).count()
     }
 
-    /// Who is demoted after these commits.
-    pub fn demoted(&self, committee: &Committee) -> AuthoritySet {
+    /// Who is demoted after these commits for less support than `least`.
+    pub fn demoted(&self, committee: &Committee, least: Ratio) -> AuthoritySet {
         let mut demoted = AuthoritySet::default();
         if self.window.len() < WINDOW_MIN {
             return demoted;
@@ -82,7 +84,7 @@ impl Reputation {
         let mut stake = 0;
         for (support, author) in ranked {
             stake += committee.stake_of(author);
-            if 3 * support >= self.window.len() || stake > committee.faulty() {
+            if least.of * support >= least.parts * self.window.len() || stake > committee.faulty() {
                 break;
             }
             demoted.insert(author);
@@ -101,6 +103,8 @@ pub const WINDOW_MIN: usize = 16;
 mod tests {
     use super::*;
     use crate::scenario::rules;
+
+    const THIRD: Ratio = Ratio { parts: 1, of: 3 };
 
     fn authors(members: &[u16]) -> AuthoritySet {
         members.iter().map(|&author| AuthorityIndex(author)).collect()
@@ -143,23 +147,27 @@ mod tests {
         for _ in 0..WINDOW_MIN - 1 {
             reputation.record(authors(&[0, 1, 2, 4]));
         }
-        assert_eq!(reputation.demoted(committee), authors(&[]), "too early");
+        assert_eq!(reputation.demoted(committee, THIRD), authors(&[]), "too early");
         reputation.record(authors(&[0, 1, 2, 4]));
-        assert_eq!(reputation.demoted(committee), authors(&[5, 6]), "at most f = 2, the highest index first");
+        assert_eq!(
+            reputation.demoted(committee, THIRD),
+            authors(&[5, 6]),
+            "at most f = 2, the highest index first"
+        );
         for _ in 0..5 {
             reputation.record(authors(&[0, 1, 2, 4, 6]));
         }
-        assert_eq!(reputation.demoted(committee), authors(&[3, 5]), "the least supported first");
+        assert_eq!(reputation.demoted(committee, THIRD), authors(&[3, 5]), "the least supported first");
         for _ in 0..WINDOW {
             reputation.record(authors(&[0, 1, 2, 3, 5]));
         }
-        assert_eq!(reputation.demoted(committee), authors(&[4, 6]), "the window forgets");
+        assert_eq!(reputation.demoted(committee, THIRD), authors(&[4, 6]), "the window forgets");
         for _ in 0..21 {
             reputation.record(authors(&[0, 1, 2, 3, 4, 5]));
         }
-        assert_eq!(reputation.demoted(committee), authors(&[4, 6]), "21 of 64 is less than a third");
+        assert_eq!(reputation.demoted(committee, THIRD), authors(&[4, 6]), "21 of 64 is less than a third");
         reputation.record(authors(&[0, 1, 2, 3, 4, 5]));
-        assert_eq!(reputation.demoted(committee), authors(&[6]), "22 is not");
+        assert_eq!(reputation.demoted(committee, THIRD), authors(&[6]), "22 is not");
     }
 
     #[test]
@@ -173,6 +181,6 @@ mod tests {
         for _ in 0..WINDOW_MIN {
             reputation.record(authors(&[0, 1]));
         }
-        assert_eq!(reputation.demoted(&rules.committee), authors(&[]), "f = 4, and the worst has 5");
+        assert_eq!(reputation.demoted(&rules.committee, THIRD), authors(&[]), "f = 4, and the worst has 5");
     }
 }

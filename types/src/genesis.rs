@@ -1,6 +1,6 @@
 //! The genesis: everything that can change an order or a record. Its hash is the chain.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
@@ -18,6 +18,35 @@ pub enum Rule {
     /// One anchor per round, restarted after each commit (Shoal).
     #[default]
     Bullshark,
+    /// Every undemoted vertex an anchor, committed by a quorum of proposals (Shoal++).
+    Fast,
+}
+
+impl Rule {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Bullshark, Self::Fast];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Bullshark => "bullshark",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Rule {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let named = Self::ALL.into_iter().find(|rule| rule.name() == text);
+        named.ok_or_else(|| format!("{text:?} is no commit rule: bullshark or fast"))
+    }
 }
 
 /// What every replica must agree on. Local matters are in the configuration.
@@ -52,10 +81,10 @@ pub struct Parameters {
     pub validity_max: u64,
     /// The least credit that opens an account.
     pub account_minimum: Amount,
-}
-
     /// Whether the chain is for benchmarks alone: its processes may be told to leave out parts of their work.
     pub bench: bool,
+}
+
 impl Default for Parameters {
     fn default() -> Self {
         Self {
@@ -73,9 +102,9 @@ impl Default for Parameters {
             delivery_max: 4_096,
             validity_max: 3_600_000_000,
             account_minimum: Amount(1),
+            bench: false,
         }
     }
-            bench: false,
 }
 
 /// An account funded from the start.

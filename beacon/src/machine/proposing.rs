@@ -3,11 +3,15 @@
 use std::sync::Arc;
 
 use fresnel_types::{
-    Effect, LogEntry, Message, Party, Round, Timestamp, Vertex, VertexHead, VertexRef, hash::Root,
+    AuthoritySet, Effect, LogEntry, Message, Party, Round, Timestamp, Vertex, VertexHead, VertexRef,
+    hash::Root,
 };
 
 use super::{Beacon, Open};
-use crate::{limits::PAYLOAD_ROUNDS, pacing::Situation};
+use crate::{
+    limits::{EAGER_ROUNDS, PAYLOAD_ROUNDS},
+    pacing::Situation,
+};
 
 impl Beacon {
     /// Notes the highest round of which a quorum is in the DAG, and tells the own workers that a vertex will follow.
@@ -42,13 +46,22 @@ impl Beacon {
         if self.own.round > quorum || !self.rules.committee.is_quorum(&self.dag.authors(quorum)) {
             return None;
         }
-        let candidate = self.orderer.candidate(quorum);
-        let missing_candidate = candidate.filter(|author| self.dag.reference(quorum, *author).is_none());
+        let missing = self.awaited(quorum).difference(&self.dag.authors(quorum));
         let load = self.is_under_load();
-        let due = self.pacer.due(Situation { load, missing_candidate, uncommitted: self.uncommitted() });
+        let due = self.pacer.due(Situation { load, missing, uncommitted: self.uncommitted() });
         // Far behind, own vertices would come too late for anybody; but never stop for good.
         let patience = if self.is_lagging() { self.pacer.pacing().resend_max } else { 0 };
         Some(if patience > 0 { due.max(self.stall.since.plus(patience)) } else { due })
+    }
+
+    /// Whose vertices of `round` are worth a wait. When nothing commits for long, the wait is long, and only for those who
+    /// decide whether anything does.
+    fn awaited(&self, round: Round) -> AuthoritySet {
+        if self.uncommitted() > EAGER_ROUNDS {
+            self.orderer.candidate(round).into_iter().collect()
+        } else {
+            self.orderer.awaited(&self.dag, round)
+        }
     }
 
     /// Rounds past the last commit's anchor.
@@ -93,10 +106,9 @@ impl Beacon {
         }
         self.keep(&reference, &vertex);
         self.slots.make_durable(&reference);
+        self.undecided |= self.dag.note_proposal(&vertex.vertex.head);
         self.persist(LogEntry::Vertex((*vertex).clone()), out);
-        let candidate = self.orderer.candidate(before);
-        let missing = candidate.is_some_and(|author| !present.contains(author));
-        self.pacer.proposed(candidate, missing, now);
+        self.pacer.proposed(&self.awaited(before), &present, now);
         self.counters.proposed += 1;
         self.own.round = round;
         self.own.time = time;

@@ -14,14 +14,14 @@ impl Beacon {
     pub(super) fn settle(&mut self, now: Timestamp, out: &mut Vec<Effect>) {
         loop {
             let mut moved = self.insert_waiting(now, out) | self.apply_ranges(out);
-            if moved {
+            if std::mem::take(&mut self.undecided) | moved {
                 while let Some(committed) = self.orderer.advance_once(&mut self.dag) {
                     self.counters.committed += 1;
                     self.commit(committed, out);
                 }
             }
             moved |= self.vote_where_possible(now, out);
-            if !moved {
+            if !moved && !self.undecided {
                 break;
             }
         }

@@ -109,10 +109,6 @@ impl Beacon {
                 return true;
             }
         }
-        if head.time > now.max(ordered) {
-            waiting.blocker = Blocker::Time;
-            return true;
-        }
         let links = self.dag.missing_links(head);
         if let Some(first) = links.first() {
             waiting.blocker = Blocker::Link(*first);
@@ -121,6 +117,11 @@ impl Beacon {
                 sources.insert(slot.1);
                 self.fetch.want(link, sources, false, now);
             }
+            return true;
+        }
+        self.undecided |= self.dag.note_proposal(head);
+        if head.time > now.max(ordered) {
+            waiting.blocker = Blocker::Time;
             return true;
         }
         let missing = self.availability.missing(&waiting.vertex);

@@ -35,46 +35,35 @@
 //! replica that sees that anchor first commits aₖ by step 3, and one that saw the quorum first would not. So a slot is
 //! passed only when a later anchor does not reach it; a dead author costs two rounds each time until it is demoted.
 
-use fresnel_types::{AuthoritySet, Round, verify::Rules};
+use fresnel_types::{AuthoritySet, Round};
 
-use super::Decision;
-use crate::{
-    dag::{Dag, Place},
-    schedule,
-};
+use super::{CommitRule, Decision, Ratio, STEP, View};
 
-pub(super) fn decide(rules: &Rules, dag: &Dag, demoted: &AuthoritySet, pointer: Round) -> Option<Decision> {
-    let mut anchors: Vec<Place> = vec![];
-    for round in (pointer.0..dag.top().0).step_by(STEP as usize).map(Round) {
-        let anchor = (round, schedule::candidate(rules, demoted, round));
-        anchors.push(anchor);
-        let present = dag.get(anchor.0, anchor.1).is_some();
-        if present && rules.committee.is_valid(&dag.children(anchor.0, anchor.1)) {
-            return Some(first_reached(dag, &anchors));
-        }
+/// One anchor per commit.
+#[derive(Debug)]
+pub(super) struct Bullshark;
+
+impl CommitRule for Bullshark {
+    fn decide(&self, view: &View) -> Option<Decision> {
+        let ((round, author), direct) = view.walk(view.pointer, |place| view.has_children(place))?;
+        Some(Decision { round, anchors: [author].into_iter().collect(), direct })
     }
-    None
-}
 
-pub(super) fn may_decide(rules: &Rules, demoted: &AuthoritySet, pointer: Round, place: Place) -> bool {
-    let (round, author) = place;
-    round.0.checked_sub(pointer.0).is_some_and(|ahead| ahead % STEP == 0)
-        && schedule::candidate(rules, demoted, round) == author
-}
+    fn may_decide(&self, view: &View, round: Round, anchors: &AuthoritySet) -> bool {
+        round.0.checked_sub(view.pointer.0).is_some_and(|ahead| ahead % STEP == 0)
+            && *anchors == self.awaited(view, round)
+    }
 
-pub(super) fn skipped(pointer: Round, round: Round) -> u64 {
-    round.0.saturating_sub(pointer.0) / STEP
-}
+    fn awaited(&self, view: &View, round: Round) -> AuthoritySet {
+        [view.candidate(round)].into_iter().collect()
+    }
 
-/// Step 3: the last of `anchors` is directly committed.
-fn first_reached(dag: &Dag, anchors: &[Place]) -> Decision {
-    let (&committed, earlier) = anchors.split_last().expect("with the committed one");
-    let anchor = earlier
-        .iter()
-        .rev()
-        .fold(committed, |current, &anchor| if dag.is_reachable(current, anchor) { anchor } else { current });
-    Decision { anchor, direct: anchor == committed }
-}
+    fn passed(&self, view: &View, round: Round, _: &AuthoritySet) -> u64 {
+        round.0.saturating_sub(view.pointer.0) / STEP
+    }
 
-/// Rounds from one anchor of an instance to the next.
-const STEP: u64 = 2;
+    fn support_min(&self) -> Ratio {
+        // One anchor names a quorum, and the slowest of the others are left out now and then.
+        Ratio { parts: 1, of: 3 }
+    }
+}
