@@ -9,7 +9,8 @@ use std::{
 };
 
 use anyhow::Context;
-use fresnel_loadgen::{BenchOptions, Fault, Stage, Verdict};
+use fresnel_loadgen::{BenchOptions, Fault, Freeze, Overload, Stage, Verdict};
+use fresnel_types::ablation::Part;
 
 use crate::{
     exit::{Exit, Wrong},
@@ -40,9 +41,34 @@ pub(crate) struct Arguments {
     /// Funded accounts.
     #[arg(long, default_value_t = 20_000)]
     accounts: usize,
-    /// What happens during the load, like kill:3@8s, restart:3@14s or kill:all@8s. Repeatable.
+    /// What happens during the load, like kill:3@8s, restart:3@14s, kill:all@8s, or, with --layout split,
+    /// freeze:worker-1@10s, thaw:worker-1@20s and kill:2/beacon@3s. Repeatable.
     #[arg(long = "fault", value_name = "FAULT")]
     faults: Vec<Fault>,
+    /// Search for the highest rate that the cluster keeps up with: 99 % final within a second, nothing lost, records
+    /// agree. Begins at --rate; a run of --duration confirms what was found.
+    #[arg(long, conflicts_with_all = ["faults", "overload", "freeze", "chaos", "soak"])]
+    find_max: bool,
+    /// A time at a multiple of the rate, like 3x60s, with --duration at the rate before it and, with ten seconds to
+    /// recover, after it.
+    #[arg(long, value_name = "TIMESxDURATION")]
+    overload: Option<Overload>,
+    /// The workers of a shard stand still at every authority, like shard:1@10s+10s; needs --layout split.
+    #[arg(long, value_name = "shard:N@START+DURATION")]
+    freeze: Option<Freeze>,
+    /// Rounds in which a random process is killed and restarted, three seconds each; they replace --duration.
+    #[arg(long, value_name = "ROUNDS")]
+    chaos: Option<u32>,
+    /// Memory and disk must not grow from the third minute on.
+    #[arg(long)]
+    soak: bool,
+    /// Leave out parts of the work, with commas between them: signatures, execution, tree, store. The genesis of such a
+    /// cluster says that it is for benchmarks.
+    #[arg(long, value_name = "PARTS", value_delimiter = ',')]
+    ablate: Vec<Part>,
+    /// `opaque` measures ordering alone: nothing is signed, checked or executed.
+    #[arg(long, value_name = "KIND", default_value = "transfers", value_parser = ["transfers", "opaque"])]
+    workload: String,
     /// Where report.json and report.html go.
     #[arg(long, value_name = "DIR", default_value = "fresnel-bench")]
     out: PathBuf,
@@ -68,22 +94,35 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         skew: arguments.skew,
         accounts: arguments.accounts,
         faults: arguments.faults.clone(),
+        overload: arguments.overload,
+        freeze: arguments.freeze,
+        chaos: arguments.chaos,
+        soak: arguments.soak,
+        ablate: arguments.ablate.iter().copied().collect(),
+        opaque: arguments.workload == "opaque",
         keep: arguments.keep,
     };
-    check(&options)?;
+    options.check().map_err(|error| Wrong(format!("{error:#}")))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("no runtime for the load")?;
     let is_terminal = std::io::stderr().is_terminal();
     let last = RefCell::new(String::new());
-    let report = runtime.block_on(fresnel_loadgen::bench(options, |stage| {
+    let progress = |stage| {
         let (line, goes_on) = describe(&stage);
         if *last.borrow() != line && (is_terminal || !is_between(&stage)) {
             show(&line, goes_on && is_terminal);
             last.replace(line);
         }
-    }))?;
+    };
+    let report = runtime.block_on(async {
+        if arguments.find_max {
+            fresnel_loadgen::find_max(options, progress).await
+        } else {
+            fresnel_loadgen::bench(options, progress).await
+        }
+    })?;
     if arguments.json {
         println!("{}", serde_json::to_string_pretty(&report).context("a report is JSON")?);
     } else {
@@ -94,16 +133,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         println!("repeat: {}", report.config.command);
     }
     Ok(if report.verdict == Verdict::Pass { Exit::Success } else { Exit::Verdict })
-}
-
-/// What can be known to make no benchmark before anything is started.
-fn check(options: &BenchOptions) -> Result<(), Wrong> {
-    fresnel_types::Shards::new(options.shards).map_err(Wrong)?;
-    if options.authorities == 0 || options.rate == 0 || options.duration.is_zero() || options.accounts < 2 {
-        return Err(Wrong("a benchmark has authorities, a rate, a duration and two accounts".to_owned()));
-    }
-    fresnel_loadgen::faults::schedule(&options.faults, usize::from(options.authorities)).map_err(Wrong)?;
-    Ok(())
 }
 
 /// Shows a line; one that `goes_on` is written over by the next.
@@ -129,6 +158,7 @@ fn describe(stage: &Stage) -> (String, bool) {
             (format!("load {:>3} s: {submitted} submitted, {settled} settled", elapsed.as_secs()), true)
         }
         Stage::Fault(fault) => (format!("fault: {fault}"), false),
+        Stage::Probed(probe) => (format!("probe: {probe}"), false),
         Stage::Draining { left } => (format!("waiting for {left} on their way"), true),
         Stage::Auditing => ("auditing records and commits".to_owned(), false),
         Stage::Stopping => ("stopping the processes".to_owned(), false),
@@ -164,18 +194,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn options_that_make_no_benchmark_are_the_callers_error() {
-        let good = BenchOptions::default();
-        assert_eq!(check(&good), Ok(()));
-        for bad in [
-            BenchOptions { shards: 3, ..good.clone() },
-            BenchOptions { authorities: 0, ..good.clone() },
-            BenchOptions { rate: 0, ..good.clone() },
-            BenchOptions { faults: vec!["kill:4@1s".parse().unwrap()], ..good.clone() },
-        ] {
-            assert!(check(&bad).is_err(), "{bad:?}");
-        }
+    fn shares_and_exponents_are_within_their_bounds() {
         assert!(share("1.1").is_err() && share("NaN").is_err() && share("0.2") == Ok(0.2));
+        assert!(exponent("-1").is_err() && exponent("11").is_err() && exponent("0.9") == Ok(0.9));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{path::PathBuf, time::Instant};
 use anyhow::Context;
 use fresnel_loadgen::{Cluster, ClusterOptions, cluster::stop_detached};
 use fresnel_node::{keys, roles};
-use fresnel_types::{Amount, Parameters, PublicKey, Shards, genesis::Allocation};
+use fresnel_types::{Ablation, Amount, Parameters, PublicKey, Shards, genesis::Allocation};
 use serde_json::json;
 
 use crate::{
@@ -67,6 +67,7 @@ fn up(arguments: &Up) -> anyhow::Result<Exit> {
         shards,
         layout: arguments.shape.layout,
         parameters: Parameters::default(),
+        ablate: Ablation::default(),
         accounts: vec![Allocation { address, amount: FUNDS }],
     };
     let (chain, endpoints) = block_on(async {

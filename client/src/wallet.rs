@@ -46,6 +46,18 @@ impl Wallet {
         fee: Amount,
         valid_until: Timestamp,
     ) -> SignedTransaction {
+        self.unsigned(nonce, recipient, amount, fee, valid_until).sign(&self.key)
+    }
+
+    /// The same transfer before it is signed.
+    pub fn unsigned(
+        &self,
+        nonce: Nonce,
+        recipient: Address,
+        amount: Amount,
+        fee: Amount,
+        valid_until: Timestamp,
+    ) -> Transaction {
         Transaction {
             chain: self.chain,
             sender: self.public,
@@ -54,7 +66,6 @@ impl Wallet {
             valid_until,
             action: Action::Transfer { recipient, amount },
         }
-        .sign(&self.key)
     }
 }
 

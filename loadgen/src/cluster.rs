@@ -14,13 +14,18 @@ use std::{
 use anyhow::{Context, Result, bail, ensure};
 use fresnel_client::Client;
 use fresnel_types::{
-    AuthorityIndex, ChainId, Genesis, Parameters, Shards, frame::Role, genesis::Allocation, status::Query,
+    Ablation, AuthorityIndex, ChainId, Genesis, Parameters, Shards, frame::Role, genesis::Allocation,
+    status::Query,
 };
 use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use crate::limits::{READY_MAX, STOP_MAX};
+use crate::{
+    Fault,
+    faults::FaultAction,
+    limits::{READY_MAX, STOP_MAX},
+};
 use process::Process;
 pub use process::Usage;
 
@@ -73,6 +78,8 @@ pub struct ClusterOptions {
     pub layout: Layout,
     /// Constants of the protocol.
     pub parameters: Parameters,
+    /// What the processes leave out; only where the parameters say that the chain is for benchmarks.
+    pub ablate: Ablation,
     /// Funded accounts, ascending by address.
     pub accounts: Vec<Allocation>,
 }
@@ -169,18 +176,35 @@ impl Cluster {
         self.processes.iter().filter(|process| process.authority() == authority).all(Process::is_started)
     }
 
-    /// SIGKILL to all processes of an authority.
-    pub fn kill(&mut self, authority: AuthorityIndex) {
-        self.processes.iter_mut().filter(|process| process.authority() == authority).for_each(Process::kill);
-    }
-
-    /// Starts the processes of a killed authority on what their disk holds, without waiting.
+    /// Does to the struck processes what the fault says. A restart does not wait for an answer.
     ///
     /// # Errors
     /// When the program cannot be started.
-    pub fn restart(&mut self, authority: AuthorityIndex) -> Result<()> {
-        let down = |process: &&mut Process| process.authority() == authority && !process.is_started();
-        self.processes.iter_mut().filter(down).try_for_each(|process| process.start(&self.binary))
+    pub fn strike(&mut self, fault: &Fault) -> Result<()> {
+        for process in &mut self.processes {
+            let Endpoint { authority, roles, .. } = process.endpoint();
+            if !fault.target.strikes(*authority, roles) {
+                continue;
+            }
+            match fault.action {
+                FaultAction::Kill => process.kill(),
+                FaultAction::Restart if !process.is_started() => process.start(&self.binary)?,
+                FaultAction::Restart => {}
+                FaultAction::Freeze => process.freeze(),
+                FaultAction::Thaw => process.thaw(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Bytes of memory that all processes hold now.
+    pub fn rss_bytes(&self) -> u64 {
+        self.processes.iter().filter_map(Process::rss_bytes).sum()
+    }
+
+    /// Bytes on disk of all processes.
+    pub fn disk_bytes(&self) -> u64 {
+        self.processes.iter().map(Process::disk_bytes).sum()
     }
 
     /// Processes that ended by themselves, with the end of what they printed.

@@ -17,7 +17,7 @@ pub mod load;
 pub mod report;
 pub mod workload;
 
-pub use bench::{BenchOptions, Stage, bench};
+pub use bench::{BenchOptions, Freeze, Overload, Stage, bench, find_max};
 pub use cluster::{Cluster, ClusterOptions, Layout};
 pub use faults::Fault;
 pub use report::{Report, Verdict};

@@ -70,3 +70,9 @@ pub(crate) const STOP_MAX: Duration = Duration::from_secs(10);
 /// Microseconds of commit time for which transactions signed ahead stay valid: the load, what it waits for, and room;
 /// below the hour that a genesis allows by default.
 pub(crate) const VALIDITY_MICROS: u64 = 50 * 60 * 1_000_000;
+
+/// For how long a cluster may take to be as before once an overload is over.
+pub(crate) const RECOVERY_MAX: Duration = Duration::from_secs(10);
+
+/// As [`DRAIN_MAX`], for a probe of which it is only asked whether the cluster kept up.
+pub(crate) const PROBE_DRAIN_MAX: Duration = Duration::from_secs(15);

@@ -6,6 +6,7 @@
 //! became of each transaction is kept by the `tracker`, which knows no sockets and no clock.
 
 mod link;
+mod schedule;
 mod summary;
 mod tracker;
 
@@ -24,16 +25,19 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-pub(crate) use self::{summary::Summary, tracker::Tracker};
+pub(crate) use self::{
+    schedule::Schedule,
+    summary::{Distribution, Summary},
+    tracker::{Entry, Micros, Tracker},
+};
 
 use self::{
     link::{Link, LinkEvent},
-    tracker::{Micros, Worker},
+    tracker::Worker,
 };
 use crate::{
-    Cluster, Fault, Stage,
-    faults::FaultAction,
-    limits::{DRAIN_MAX, EVENTS_PER_TURN, EVENTS_WAITING, POLL_INTERVAL, POLLS_PER_TICK, STALL_MAX, TICK},
+    Cluster, Fault, Stage, environment,
+    limits::{EVENTS_PER_TURN, EVENTS_WAITING, POLL_INTERVAL, POLLS_PER_TICK, STALL_MAX, TICK},
     workload::Pool,
 };
 
@@ -45,15 +49,46 @@ pub(crate) struct Outcome {
     pub(crate) absent: u64,
     /// Whether something was open when we stopped waiting.
     pub(crate) gave_up: bool,
+    /// What the machine gave, one per second from the start of the load on.
+    pub(crate) samples: Vec<Sample>,
 }
 
-/// Sends the pool at `rate` per second, lets the faults happen, and waits until everything is at its end or nothing
-/// goes on.
+/// What has been used at an instant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sample {
+    /// From the start of the load.
+    pub(crate) second: u64,
+    /// CPU time of all processes so far, in microseconds.
+    pub(crate) cluster_us: u64,
+    /// CPU time of the load generator so far, in microseconds.
+    pub(crate) client_us: u64,
+    /// Memory that all processes hold.
+    pub(crate) rss_bytes: u64,
+    /// Disk that all processes hold.
+    pub(crate) disk_bytes: u64,
+}
+
+impl Sample {
+    fn take(second: u64, cluster: &Cluster) -> Result<Self> {
+        let cluster_us = cluster.usage().iter().flat_map(|(_, usage)| usage.threads.values()).sum();
+        Ok(Self {
+            second,
+            cluster_us,
+            client_us: environment::own_cpu_us()?,
+            rss_bytes: cluster.rss_bytes(),
+            disk_bytes: cluster.disk_bytes(),
+        })
+    }
+}
+
+/// Sends the pool as scheduled, lets the faults happen, and waits until everything is at its end, nothing goes on, or
+/// `drain_max` after the load is over.
 pub(crate) async fn run(
     pool: Pool,
     cluster: &mut Cluster,
-    rate: u64,
+    schedule: &Schedule,
     faults: &[Fault],
+    drain_max: Duration,
     progress: &impl Fn(Stage),
 ) -> Result<Outcome> {
     let (events, incoming) = mpsc::channel(EVENTS_WAITING);
@@ -84,13 +119,13 @@ pub(crate) async fn run(
     }
     let authorities = cluster.genesis().authorities.len() as u16;
     let mut driver = Driver {
-        tracker: Tracker::new(pool.plan, pool.ids, pool.window, authorities, rate),
+        tracker: Tracker::new(pool.plan, pool.ids, pool.window, authorities, schedule.clone()),
         transactions: pool.transactions,
         links: links.into_iter().collect(),
         incoming,
     };
     driver.wait_for_links().await;
-    driver.drive(cluster, faults, progress).await
+    driver.drive(cluster, faults, drain_max, progress).await
 }
 
 struct Driver {
@@ -146,8 +181,10 @@ impl Driver {
         mut self,
         cluster: &mut Cluster,
         faults: &[Fault],
+        drain_max: Duration,
         progress: &impl Fn(Stage),
     ) -> Result<Outcome> {
+        let mut samples = vec![Sample::take(0, cluster)?];
         let start = Instant::now();
         let load_end = self.tracker.intended(self.transactions.len());
         let mut ticks = interval(TICK);
@@ -160,7 +197,7 @@ impl Driver {
         let gave_up = loop {
             let now = self.turn(&mut ticks, start, cluster).await;
             while let Some(fault) = next_fault.filter(|fault| micros(fault.at) <= now) {
-                strike(cluster, *fault)?;
+                cluster.strike(fault)?;
                 progress(Stage::Fault(*fault));
                 next_fault = faults.next();
             }
@@ -168,6 +205,7 @@ impl Driver {
             let (ended, open) = (counts.ended, self.tracker.open());
             if told < now / SECOND {
                 told = now / SECOND;
+                samples.push(Sample::take(told, cluster)?);
                 progress(if now < load_end {
                     let (submitted, settled) = (counts.submitted, counts.settled);
                     Stage::Loading { elapsed: Duration::from_micros(now), submitted, settled }
@@ -181,7 +219,7 @@ impl Driver {
             if open == 0 && next_fault.is_none() {
                 break false;
             }
-            if now > moved.1 + micros(STALL_MAX) || now > load_end + micros(DRAIN_MAX) {
+            if now > moved.1 + micros(STALL_MAX) || now > load_end + micros(drain_max) {
                 break open > 0;
             }
         };
@@ -189,7 +227,7 @@ impl Driver {
             self.ask_about_open(&mut ticks, start, cluster).await;
         }
         let absent = self.tracker.absent();
-        Ok(Outcome { tracker: self.tracker, absent, gave_up })
+        Ok(Outcome { tracker: self.tracker, absent, gave_up, samples })
     }
 
     /// Asks every authority in turn about what was reported ordered and did not end.
@@ -306,16 +344,6 @@ impl Driver {
 
 fn is_up(links: &BTreeMap<usize, Peer>, worker: Worker) -> bool {
     links.values().any(|peer| peer.hosts(worker) && peer.requests.is_some())
-}
-
-fn strike(cluster: &mut Cluster, fault: Fault) -> Result<()> {
-    for authority in fault.target.indices(cluster.genesis().authorities.len()) {
-        match fault.action {
-            FaultAction::Kill => cluster.kill(authority),
-            FaultAction::Restart => cluster.restart(authority)?,
-        }
-    }
-    Ok(())
 }
 
 fn micros(duration: Duration) -> Micros {

@@ -7,6 +7,7 @@ mod svg;
 
 use std::{collections::BTreeMap, fmt};
 
+use fresnel_types::Ablation;
 use serde::{Deserialize, Serialize};
 
 /// The version of the format.
@@ -39,6 +40,12 @@ pub struct Report {
     pub memory: Memory,
     /// What the records say.
     pub audit: Audit,
+    /// The main figures as they would be on the machine that figures refer to.
+    pub scaled: Scaled,
+    /// What scenarios measured, by name; units are in the names.
+    pub scenario: BTreeMap<String, f64>,
+    /// The rates tried in the search for the highest, in order.
+    pub probes: Vec<Probe>,
     /// One entry per second of the run.
     pub timeline: Vec<Second>,
 }
@@ -49,6 +56,8 @@ pub struct Report {
 pub enum Verdict {
     /// All that was admitted is settled or failed, and the audit found nothing.
     Pass,
+    /// All is well but for what a scenario asked for beyond that.
+    Missed,
     /// Something admitted did not end in time, or an authority did not catch up.
     NoProgress,
     /// Something reported ordered or later is absent or different, or value appeared or vanished.
@@ -101,6 +110,12 @@ pub struct Config {
     pub accounts: usize,
     /// As on the command line.
     pub faults: Vec<String>,
+    /// `transfers`, or `opaque` where they were not signed.
+    pub workload: String,
+    /// What the processes left out.
+    pub without: Ablation,
+    /// Scenarios, as on the command line.
+    pub scenarios: Vec<String>,
 }
 
 /// What was sent and how it was received.
@@ -202,6 +217,45 @@ pub struct Audit {
     pub in_flight: u64,
 }
 
+/// Figures times or divided by the machine factor, so that a slow machine does not look like a slow program.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Scaled {
+    /// Successes per second that became final.
+    pub final_tps: f64,
+    /// CPU time of all processes of all authorities per settled transaction.
+    pub cpu_us_per_tx: f64,
+}
+
+impl Scaled {
+    /// From what was measured.
+    pub fn of(throughput: &Throughput, cpu: &Cpu, environment: &Environment) -> Self {
+        let factor = environment.machine_factor;
+        Self {
+            final_tps: (throughput.final_tps / factor).round(),
+            cpu_us_per_tx: rounded(cpu.us_per_tx * factor),
+        }
+    }
+}
+
+/// A rate that was tried.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Probe {
+    /// Transactions per second.
+    pub rate: u64,
+    /// Milliseconds of load.
+    pub duration_ms: u64,
+    /// Whether the cluster kept up: the run passed, all was final, and 99 % of it within a second.
+    pub kept_up: bool,
+    /// The verdict on the run.
+    pub verdict: Verdict,
+    /// Successes per second that became final.
+    pub final_tps: f64,
+    /// The 99th percentile to final, in milliseconds.
+    pub final_p99_ms: f64,
+    /// CPU time of all processes of all authorities per settled transaction, in microseconds.
+    pub cpu_us_per_tx: f64,
+}
+
 /// A second of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Second {
@@ -213,16 +267,38 @@ pub struct Second {
     pub r#final: u64,
     /// Successes that settled.
     pub settled: u64,
+    /// CPU time of all processes, in milliseconds; they say so once a second themselves.
+    pub cluster_cpu_ms: u64,
+    /// CPU time of the load generator, in milliseconds.
+    pub client_cpu_ms: u64,
+    /// Memory that all processes held at its end, in MB.
+    pub rss_mb: u64,
+    /// Disk that all processes held at its end, in MB.
+    pub disk_mb: u64,
 }
 
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pass => "pass",
+            Self::Missed => "missed",
             Self::NoProgress => "no-progress",
             Self::Lost => "lost",
             Self::Diverged => "diverged",
         })
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { rate, duration_ms, kept_up, verdict, final_tps, final_p99_ms, cpu_us_per_tx } = self;
+        let seconds = *duration_ms as f64 / 1_000.0;
+        let kept_up = if *kept_up { "kept up" } else { "too much" };
+        write!(
+            f,
+            "{rate}/s for {seconds} s: {kept_up} ({verdict}, final {final_tps:.0}/s, p99 {final_p99_ms:.0} ms, \
+             {cpu_us_per_tx:.1} us CPU/tx)"
+        )
     }
 }
 
@@ -280,12 +356,22 @@ impl Report {
         out
     }
 
+    /// What the report is of. Whatever was left out stands here, so that no figure is taken for what it is not.
+    pub fn title(&self) -> String {
+        let Config { workload, without, .. } = &self.config;
+        let workload = if workload == "transfers" { String::new() } else { format!(", {workload}") };
+        let without = if without.is_empty() { String::new() } else { format!(" WITHOUT {without}") };
+        let max = if self.probes.is_empty() { "" } else { ", highest rate" };
+        format!("fresnel bench{workload}{max}{without}")
+    }
+
     /// One line to paste.
     pub fn line(&self) -> String {
         let Self { config, throughput, latency_ms, .. } = self;
         format!(
-            "fresnel {} | {} authorities x {} shards ({}), {}/s for {} s, {} % cross-shard{} | settled {:.0}/s | \
+            "{} {} | {} authorities x {} shards ({}), {}/s for {} s, {} % cross-shard{} | settled {:.0}/s | \
              final p50 {:.0} p99 {:.0} ms | settled p50 {:.0} p99 {:.0} ms | {:.0} us CPU/tx | machine {:.2} | {}",
+            self.title(),
             self.verdict,
             config.authorities,
             config.shards,
@@ -293,7 +379,7 @@ impl Report {
             config.rate,
             config.duration_ms as f64 / 1_000.0,
             rounded(config.cross_shard * 100.0),
-            config.faults.iter().map(|fault| format!(", {fault}")).collect::<String>(),
+            config.faults.iter().chain(&config.scenarios).map(|what| format!(", {what}")).collect::<String>(),
             throughput.settled_tps,
             latency_ms.r#final.p50,
             latency_ms.r#final.p99,
@@ -320,6 +406,10 @@ impl Report {
 
     fn write_table(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let Self { load, audit, .. } = self;
+        writeln!(out, "{}", self.title())?;
+        for probe in &self.probes {
+            writeln!(out, "{:<22}{probe}", "probe")?;
+        }
         writeln!(
             out,
             "{:<22}{:>11}{:>10}{:>10}{:>10}{:>10}{:>10}",
@@ -355,6 +445,15 @@ impl Report {
         row("CPU us per tx", format!("{:.1}: {}", self.cpu.us_per_tx, stages.join(", ")))?;
         let most = self.memory.rss_mb_max.values().copied().fold(0.0, f64::max);
         row("memory", format!("{most:.0} MB in the largest of {} processes", self.memory.rss_mb_max.len()))?;
+        let Scaled { final_tps, cpu_us_per_tx } = self.scaled;
+        let factor = self.environment.machine_factor;
+        row(
+            "scaled",
+            format!("{final_tps:.0} final/s, {cpu_us_per_tx:.1} us CPU per tx (machine {factor:.2})"),
+        )?;
+        for (name, figure) in &self.scenario {
+            row("", format!("{name} {figure}"))?;
+        }
         let yes = |holds| if holds { "yes" } else { "NO" };
         row(
             "audit",

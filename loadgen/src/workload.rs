@@ -12,8 +12,8 @@ use anyhow::{Result, ensure};
 use fresnel_client::Wallet;
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    Address, Amount, ChainId, Nonce, PublicKey, ShardId, Shards, SignedTransaction, Timestamp, TransactionId,
-    genesis::Allocation, limits::NONCE_WINDOW,
+    Address, Amount, ChainId, Nonce, PublicKey, ShardId, Shards, Signature, SignedTransaction, Timestamp,
+    TransactionId, genesis::Allocation, limits::NONCE_WINDOW,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -36,6 +36,8 @@ pub struct Workload {
     pub amount: Amount,
     /// What each transfer burns.
     pub fee: Amount,
+    /// Whether transfers are signed; only for a chain whose processes check no signatures they need not be.
+    pub signed: bool,
 }
 
 /// The key of a benchmark account. Known to everybody who knows the seed.
@@ -234,8 +236,15 @@ pub struct Planned {
     pub shard: ShardId,
     /// Where its sender stands among those of the shard; spreads senders over authorities.
     pub place: u32,
+    /// The shard of its recipient.
+    pub destination: ShardId,
+}
+
+impl Planned {
     /// Whether it goes to another shard.
-    pub cross_shard: bool,
+    pub fn is_cross_shard(&self) -> bool {
+        self.shard != self.destination
+    }
 }
 
 /// A workload signed ahead. Transactions are known by their position.
@@ -285,14 +294,14 @@ impl Pool {
                     .map(|transfer| {
                         let recipient = accounts.address(transfer.recipient);
                         let wallet = &wallets[transfer.sender as usize];
-                        let signed = wallet.transfer(
-                            transfer.nonce,
-                            recipient,
-                            workload.amount,
-                            workload.fee,
-                            valid_until,
-                        );
-                        (signed, signed.transaction.id())
+                        let Workload { amount, fee, signed, .. } = *workload;
+                        let unsigned = wallet.unsigned(transfer.nonce, recipient, amount, fee, valid_until);
+                        let signed = if signed {
+                            unsigned.sign(accounts.key(transfer.sender))
+                        } else {
+                            SignedTransaction { transaction: unsigned, signature: UNSIGNED }
+                        };
+                        (signed, unsigned.id())
                     })
                     .collect();
                 progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());
@@ -306,13 +315,16 @@ impl Pool {
             .map(|transfer| Planned {
                 shard: accounts.shard(transfer.sender),
                 place: transfer.sender / shards,
-                cross_shard: accounts.shard(transfer.sender) != accounts.shard(transfer.recipient),
+                destination: accounts.shard(transfer.recipient),
             })
             .collect();
         let window = accounts.count() * NONCE_WINDOW as usize;
         Ok(Self { transactions, ids, plan, window, fee: workload.fee })
     }
 }
+
+/// Where a signature would stand.
+const UNSIGNED: Signature = Signature([0; 64]);
 
 /// Keys derived at once in the search for accounts of each shard.
 const CANDIDATES: usize = 4_096;
@@ -327,7 +339,15 @@ mod tests {
     use super::*;
 
     fn workload(cross_shard: f64, skew: f64) -> Workload {
-        Workload { seed: 7, transfers: 40_000, cross_shard, skew, amount: Amount(1), fee: Amount(1) }
+        Workload {
+            seed: 7,
+            transfers: 40_000,
+            cross_shard,
+            skew,
+            amount: Amount(1),
+            fee: Amount(1),
+            signed: true,
+        }
     }
 
     fn transfers(workload: &Workload, shards: u16) -> Vec<Transfer> {

@@ -17,16 +17,22 @@ pub(super) struct Findings {
     pub(super) moving: bool,
     /// Processes that ended by themselves or did not stop in order.
     pub(super) failures: Vec<String>,
+    /// What a scenario asked for and did not get.
+    pub(super) missed: Vec<String>,
 }
 
 /// The worst that applies, and everything that speaks against a pass.
 pub(super) fn verdict(findings: &Findings, judgement: &Judgement) -> (Verdict, Vec<String>) {
-    let Findings { open, absent, settled, moving, ref failures } = *findings;
+    let Findings { open, absent, settled, moving, ref failures, ref missed } = *findings;
     let Audit { supply_conserved, records_agree, commits_agree, every_final_once, in_flight } =
         judgement.audit;
     let mut reasons = judgement.reasons.clone();
     let mut verdict = Verdict::Pass;
     let mut at_least = |least: Verdict| verdict = verdict.max(least);
+    if !missed.is_empty() {
+        at_least(Verdict::Missed);
+        reasons.extend(missed.iter().cloned());
+    }
     if !records_agree || !commits_agree {
         at_least(Verdict::Diverged);
     }
@@ -70,7 +76,14 @@ mod tests {
             every_final_once: true,
             in_flight: 0,
         };
-        let findings = Findings { open: 0, absent: 0, settled: 9, moving: true, failures: Vec::new() };
+        let findings = Findings {
+            open: 0,
+            absent: 0,
+            settled: 9,
+            moving: true,
+            failures: Vec::new(),
+            missed: Vec::new(),
+        };
         (findings, Judgement { audit, quiet: true, reasons: Vec::new() })
     }
 
@@ -83,6 +96,7 @@ mod tests {
             assert_eq!(verdict, expected, "{reasons:?}");
         };
         check(&|_, _| {}, Verdict::Pass);
+        check(&|findings, _| findings.missed.push("a gap".to_owned()), Verdict::Missed);
         check(&|findings, _| findings.open = 1, Verdict::NoProgress);
         check(&|findings, _| findings.settled = 0, Verdict::NoProgress);
         check(&|findings, _| findings.failures.push("it ended".to_owned()), Verdict::NoProgress);

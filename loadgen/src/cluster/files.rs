@@ -13,10 +13,11 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 use fresnel_crypto::SigningKey;
-use fresnel_types::{Authority, AuthorityIndex, Genesis, PublicKey, frame::Role};
+use fresnel_types::{Ablation, Authority, AuthorityIndex, Genesis, PublicKey, frame::Role};
 use serde::Serialize;
 
 use super::{ClusterOptions, Endpoint, Layout};
+use crate::faults::{Hosted, hosted};
 
 /// The name of a process' configuration in its folder.
 pub(super) const CONFIG: &str = "config.toml";
@@ -63,6 +64,8 @@ struct Config<'a> {
     rpc_address: String,
     authority: u16,
     roles: Vec<String>,
+    #[serde(skip_serializing_if = "Ablation::is_empty")]
+    ablate: &'a Ablation,
 }
 
 /// Makes all keys and writes all files of a new cluster.
@@ -74,8 +77,8 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
     let (genesis_path, topology_path) = (folder.join("genesis.bin"), folder.join("topology.toml"));
     ensure!(!genesis_path.exists(), "{} holds a cluster already", folder.display());
 
-    let groups = groups(options);
-    let ports = free_ports(3 * groups.len() * usize::from(options.authorities))?;
+    let processes = hosted(options.authorities, options.shards, options.layout);
+    let ports = free_ports(3 * processes.len())?;
     let mut addresses = ports.into_iter().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
     let mut next_address = || addresses.next().context("one port was taken for each listener");
 
@@ -84,7 +87,8 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
         let name = format!("authority-{index}");
         let consensus = generate()?;
         let mut network_keys = Vec::new();
-        for roles in &groups {
+        let own = |process: &&Hosted| process.0 == AuthorityIndex(index);
+        for (_, roles) in processes.iter().filter(own) {
             let path = match (options.layout, roles.as_slice()) {
                 (Layout::Split, [role]) => format!("{name}/{}", role_name(*role)),
                 _ => name.clone(),
@@ -150,21 +154,13 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
             rpc_address: rpc.to_string(),
             authority: index,
             roles: roles.into_iter().map(role_name).collect(),
+            ablate: &options.ablate,
         };
         fs::write(planned.folder.join(CONFIG), toml::to_string(&config)?)?;
     }
     fs::write(&topology_path, toml::to_string(&Topology { process: topology })?)?;
     fs::write(&genesis_path, genesis.to_bytes())?;
     Ok((genesis, planned))
-}
-
-/// The machines of each process of an authority.
-fn groups(options: &ClusterOptions) -> Vec<Vec<Role>> {
-    let machines = [Role::Beacon].into_iter().chain(options.shards.iter().map(Role::Worker));
-    match options.layout {
-        Layout::Node => vec![machines.collect()],
-        Layout::Split => machines.map(|role| vec![role]).collect(),
-    }
 }
 
 fn role_name(role: Role) -> String {
@@ -236,6 +232,7 @@ mod tests {
             shards: Shards::new(2).expect("valid"),
             layout,
             parameters: Parameters::default(),
+            ablate: Ablation::default(),
             accounts: Vec::new(),
         }
     }

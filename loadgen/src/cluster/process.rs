@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
-    os::unix::process::CommandExt,
+    os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     time::Duration,
@@ -112,10 +112,36 @@ impl Process {
 
     /// SIGTERM, without waiting.
     pub(super) fn terminate(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// SIGSTOP: stands still with its connections open.
+    pub(super) fn freeze(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// SIGCONT.
+    pub(super) fn thaw(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         if let Some(child) = &self.child {
             // It fails only when the process has ended by itself.
-            let _ = kill_process(Pid::from_child(child), Signal::TERM);
+            let _ = kill_process(Pid::from_child(child), signal);
         }
+    }
+
+    /// Bytes of memory that it holds now, if it runs.
+    pub(super) fn rss_bytes(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid()?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1_024)
+    }
+
+    /// Bytes of its files on disk.
+    pub(super) fn disk_bytes(&self) -> u64 {
+        disk_bytes(&self.folder.join(DATA))
     }
 
     /// Waits for the end; `None` when it takes longer.
@@ -164,6 +190,16 @@ impl Process {
     }
 }
 
+/// Bytes on disk of everything below `folder`. Files may come and go meanwhile.
+fn disk_bytes(folder: &Path) -> u64 {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let bytes = entries.filter_map(|entry| {
+        let metadata = entry.metadata().ok()?;
+        Some(if metadata.is_dir() { disk_bytes(&entry.path()) } else { metadata.blocks() * BLOCK_BYTES })
+    });
+    bytes.sum()
+}
+
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
@@ -172,6 +208,9 @@ impl Drop for Process {
 
 /// Where a process' output goes.
 const OUTPUT: &str = "output.log";
+
+/// What `st_blocks` counts, whatever the file system's own blocks.
+const BLOCK_BYTES: u64 = 512;
 
 /// How often we look whether a process has ended.
 const ENDED_POLL: Duration = Duration::from_millis(20);

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, time::Duration};
 use fresnel_types::status::Level;
 use hdrhistogram::Histogram;
 
-use super::tracker::{Entry, Micros, Tracker, burned_fee, failure_code};
+use super::{
+    Outcome,
+    tracker::{Entry, Micros, burned_fee, failure_code},
+};
 use crate::report::{Latencies, Load, Quantiles, Second, Throughput};
 
 /// The figures of a load.
@@ -23,8 +26,9 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// The figures of `tracker` after a load of `duration`.
-    pub(crate) fn of(tracker: &Tracker, rate: u64, duration: Duration) -> Self {
+    /// The figures of a load of `duration` that began with `rate`.
+    pub(crate) fn of(outcome: &Outcome, rate: u64, duration: Duration) -> Self {
+        let tracker = &outcome.tracker;
         let counts = tracker.counts();
         let mut failed = BTreeMap::new();
         let mut timeline = Timeline::default();
@@ -52,7 +56,7 @@ impl Summary {
                 distribution.add(latency(level));
                 *in_time += u64::from(entry.reached(level).is_some_and(|reached| reached <= end));
             }
-            if planned.cross_shard {
+            if planned.is_cross_shard() {
                 settled_cross_shard.add(latency(Level::Settled));
             } else {
                 final_within_shard.add(latency(Level::Final));
@@ -63,6 +67,14 @@ impl Summary {
             if let Some(reached) = entry.reached(Level::Settled) {
                 timeline.at(reached).settled += 1;
             }
+        }
+        for pair in outcome.samples.windows(2) {
+            let [before, after] = pair else { continue };
+            let second = timeline.at(before.second * 1_000_000);
+            second.cluster_cpu_ms = after.cluster_us.saturating_sub(before.cluster_us) / 1_000;
+            second.client_cpu_ms = after.client_us.saturating_sub(before.client_us) / 1_000;
+            second.rss_mb = after.rss_bytes / 1_000_000;
+            second.disk_mb = after.disk_bytes / 1_000_000;
         }
         let per_second = |count: u64| count as f64 / duration.as_secs_f64();
         let [ordered, executed, r#final, settled] = &all;
@@ -119,26 +131,30 @@ impl Timeline {
 }
 
 /// Microseconds, to three digits, up to an hour.
-struct Distribution(Histogram<u64>);
+pub(crate) struct Distribution(Histogram<u64>);
 
 impl Distribution {
-    fn new() -> Self {
+    /// Nothing yet.
+    pub(crate) fn new() -> Self {
         Self(
             Histogram::new_with_bounds(1, HOUR, 3).expect("the bounds are in order and three digits are few"),
         )
     }
 
-    fn add(&mut self, latency: Option<Micros>) {
+    /// Counts one that got there.
+    pub(crate) fn add(&mut self, latency: Option<Micros>) {
         if let Some(latency) = latency {
             self.0.saturating_record(latency);
         }
     }
 
-    fn count(&self) -> u64 {
+    /// How many there are.
+    pub(crate) fn count(&self) -> u64 {
         self.0.len()
     }
 
-    fn quantiles(&self) -> Quantiles {
+    /// What the report says of it.
+    pub(crate) fn quantiles(&self) -> Quantiles {
         // A whole number of microseconds, so that the report does not print more digits than were measured.
         let millis = |micros: u64| micros as f64 / 1_000.0;
         let at = |quantile| millis(self.0.value_at_quantile(quantile));
@@ -158,35 +174,47 @@ const HOUR: u64 = 3_600_000_000;
 #[cfg(test)]
 mod tests {
     use fresnel_types::{
-        AuthorityIndex, BlockIndex, FailureCode, Outcome, RejectionCode, ShardId, TransactionId,
+        AuthorityIndex, BlockIndex, FailureCode, Outcome as Ended, RejectionCode, ShardId, TransactionId,
         status::Progress,
     };
 
     use super::*;
-    use crate::workload::Planned;
+    use crate::{
+        load::{Sample, Schedule, Tracker},
+        workload::Planned,
+    };
+
+    fn outcome(tracker: Tracker) -> Outcome {
+        let sample =
+            |second, cluster_us| Sample { second, cluster_us, rss_bytes: 5_000_000, ..Sample::default() };
+        let samples = vec![sample(0, 1_000_000), sample(1, 2_500_000)];
+        Outcome { tracker, absent: 0, gave_up: false, samples }
+    }
 
     #[test]
     fn what_settles_long_after_the_load_is_no_throughput() {
-        let plan = (0..2).map(|place| Planned { shard: ShardId(0), place, cross_shard: false }).collect();
+        let plan =
+            (0..2).map(|place| Planned { shard: ShardId(0), place, destination: ShardId(0) }).collect();
         let ids: Vec<_> = (0..2).map(|number| TransactionId([number; 32])).collect();
-        let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, 2);
+        let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, Schedule::from(2));
         for (_, numbers) in tracker.due(600_000, &|_| true) {
             tracker.sent(AuthorityIndex(0), &numbers, 600_000);
         }
         for (transaction, now) in ids.into_iter().zip([1_900_000, 2_100_000]) {
-            let (level, outcome, block) = (Level::Settled, Some(Outcome::Success), BlockIndex(1));
+            let (level, outcome, block) = (Level::Settled, Some(Ended::Success), BlockIndex(1));
             tracker.progress(&Progress { transaction, level, outcome, block, bounced: false }, now);
         }
-        let summary = Summary::of(&tracker, 2, Duration::from_secs(1));
+        let summary = Summary::of(&outcome(tracker), 2, Duration::from_secs(1));
         assert_eq!((summary.settled, summary.throughput.settled_tps), (2, 1.0));
     }
 
     #[test]
     fn figures_count_successes_from_their_intended_instants() {
-        let plan =
-            (0..4).map(|place| Planned { shard: ShardId(0), place, cross_shard: place == 3 }).collect();
+        let plan = (0..4)
+            .map(|place| Planned { shard: ShardId(0), place, destination: ShardId(u16::from(place == 3)) })
+            .collect();
         let ids: Vec<_> = (0..4).map(|number| TransactionId([number; 32])).collect();
-        let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, 2);
+        let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, Schedule::from(2));
         for now in [0, 500_000, 1_000_000, 1_500_000] {
             for (_, numbers) in tracker.due(now, &|_| true) {
                 tracker.sent(AuthorityIndex(0), &numbers, now);
@@ -198,12 +226,12 @@ mod tests {
                 Progress { transaction: ids[number], level, outcome, block: BlockIndex(1), bounced: false };
             tracker.progress(&news, now);
         };
-        news(0, Level::Settled, Some(Outcome::Success), 100_000);
+        news(0, Level::Settled, Some(Ended::Success), 100_000);
         news(1, Level::Ordered, None, 600_000);
-        news(2, Level::Final, Some(Outcome::Failed(FailureCode::WindowFull)), 1_100_000);
-        news(3, Level::Final, Some(Outcome::Success), 1_800_000);
-        news(3, Level::Settled, Some(Outcome::Success), 2_100_000);
-        let summary = Summary::of(&tracker, 2, Duration::from_secs(2));
+        news(2, Level::Final, Some(Ended::Failed(FailureCode::WindowFull)), 1_100_000);
+        news(3, Level::Final, Some(Ended::Success), 1_800_000);
+        news(3, Level::Settled, Some(Ended::Success), 2_100_000);
+        let summary = Summary::of(&outcome(tracker), 2, Duration::from_secs(2));
         let throughput = summary.throughput;
         assert_eq!(
             (throughput.ordered_tps, throughput.executed_tps),
@@ -223,5 +251,7 @@ mod tests {
             (submitted, r#final, settled)
         };
         assert_eq!((row(0), row(1), row(2)), ((2, 1, 1), (2, 1, 0), (0, 0, 1)));
+        let used = |second: usize| (summary.timeline[second].cluster_cpu_ms, summary.timeline[second].rss_mb);
+        assert_eq!((used(0), used(1)), ((1_500, 5), (0, 0)));
     }
 }

@@ -16,6 +16,7 @@ use fresnel_types::{
 };
 
 use self::silence::Silence;
+use super::schedule::Schedule;
 use crate::{
     limits::{ATTEMPTS_MAX, LATE_AFTER, POLL_INTERVAL, RETRY_AFTER_MIN},
     workload::Planned,
@@ -35,7 +36,7 @@ pub(crate) struct Tracker {
     numbers: Vec<(u64, u32)>,
     entries: Vec<Entry>,
     authorities: u16,
-    rate: u64,
+    schedule: Schedule,
     window: usize,
     /// The first transaction that the schedule has not released.
     scheduled: usize,
@@ -171,13 +172,13 @@ fn place(level: Level) -> Option<usize> {
 }
 
 impl Tracker {
-    /// A load of the planned transactions at `rate` per second; `window` of them may be under way at once.
+    /// A load of the planned transactions; `window` of them may be under way at once.
     pub(crate) fn new(
         plan: Vec<Planned>,
         ids: Vec<TransactionId>,
         window: usize,
         authorities: u16,
-        rate: u64,
+        schedule: Schedule,
     ) -> Self {
         let mut numbers: Vec<(u64, u32)> =
             ids.iter().enumerate().map(|(number, id)| (prefix(id), number as u32)).collect();
@@ -188,12 +189,12 @@ impl Tracker {
             ids,
             numbers,
             authorities,
-            rate,
             window,
             scheduled: 0,
             stalled: VecDeque::new(),
             retries: BTreeSet::new(),
-            silence: Silence::new(rate),
+            silence: Silence::new(schedule.rate()),
+            schedule,
             polls: BTreeSet::new(),
             counts: Counts::default(),
         }
@@ -201,7 +202,7 @@ impl Tracker {
 
     /// When transaction `number` ought to be sent.
     pub(crate) fn intended(&self, number: usize) -> Micros {
-        (number as u128 * 1_000_000 / u128::from(self.rate)) as Micros
+        self.schedule.intended(number as u64)
     }
 
     /// All transactions with their plans, in order.

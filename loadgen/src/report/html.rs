@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::{
-    Quantiles, Report, Verdict,
+    Quantiles, Report, Scaled, Verdict,
     svg::{self, Line, number},
 };
 
@@ -11,13 +11,13 @@ impl Report {
     /// The page.
     pub fn html(&self) -> String {
         let mut page = String::new();
-        let verdict = self.verdict.to_string();
+        let (verdict, title) = (self.verdict.to_string(), escaped(&self.title()));
         let _ = writeln!(
             page,
             "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
              <meta name=\"color-scheme\" content=\"light dark\">\n\
-             <title>fresnel bench: {verdict}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
+             <title>{title}: {verdict}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>",
         );
         self.head(&mut page, &verdict);
         self.plots(&mut page);
@@ -29,7 +29,11 @@ impl Report {
     fn head(&self, page: &mut String, verdict: &str) {
         let Self { config, throughput, latency_ms, cpu, .. } = self;
         let class = if self.verdict == Verdict::Pass { "pass" } else { "fail" };
-        let _ = writeln!(page, "<h1>fresnel bench <span class=\"verdict {class}\">{verdict}</span></h1>");
+        let _ = writeln!(
+            page,
+            "<h1>{} <span class=\"verdict {class}\">{verdict}</span></h1>",
+            escaped(&self.title())
+        );
         let _ = writeln!(
             page,
             "<p>{} authorities, {} shards, {} transactions per second for {} s, {} % to another shard{}</p>",
@@ -38,7 +42,14 @@ impl Report {
             number(config.rate as f64),
             config.duration_ms as f64 / 1_000.0,
             number(config.cross_shard * 100.0),
-            escaped(&config.faults.iter().map(|fault| format!(", {fault}")).collect::<String>()),
+            escaped(
+                &config
+                    .faults
+                    .iter()
+                    .chain(&config.scenarios)
+                    .map(|what| format!(", {what}"))
+                    .collect::<String>()
+            ),
         );
         if !self.reasons.is_empty() {
             page.push_str("<ul class=\"reasons\">\n");
@@ -141,6 +152,13 @@ impl Report {
         for (kind, codes) in [("rejected", &load.rejected), ("failed", &self.failed)] {
             rows.extend(codes.iter().map(|(code, count)| (format!("{kind}: {code}"), number(*count as f64))));
         }
+        let Scaled { final_tps, cpu_us_per_tx } = self.scaled;
+        rows.push(("final per second, scaled".to_owned(), number(final_tps)));
+        rows.push(("CPU per transaction, scaled".to_owned(), format!("{} µs", number(cpu_us_per_tx))));
+        rows.extend(self.scenario.iter().map(|(name, figure)| (name.replace('_', " "), number(*figure))));
+        rows.extend(
+            (1..).zip(&self.probes).map(|(place, probe)| (format!("probe {place}"), probe.to_string())),
+        );
         let checks = [
             ("supply conserved", audit.supply_conserved),
             ("records agree", audit.records_agree),
@@ -172,6 +190,11 @@ impl Report {
             ("skew", config.skew.to_string()),
             ("accounts", number(config.accounts as f64)),
             ("seed", config.seed.to_string()),
+            ("workload", config.workload.clone()),
+            (
+                "left out",
+                if config.without.is_empty() { "nothing".to_owned() } else { config.without.to_string() },
+            ),
             ("faults", if config.faults.is_empty() { "none".to_owned() } else { config.faults.join(", ") }),
         ]
         .map(|(name, value)| (name.to_owned(), value))

@@ -1,5 +1,6 @@
 //! The published format, field by field, and what people see of it.
 
+use fresnel_types::ablation::Part;
 use serde_json::{Value, json};
 
 use super::*;
@@ -51,6 +52,9 @@ fn report() -> Report {
             skew: 0.0,
             accounts: 20_000,
             faults: vec!["kill:3@8s".to_owned()],
+            workload: "transfers".to_owned(),
+            without: Ablation::default(),
+            scenarios: vec!["--chaos 20".to_owned()],
         },
         load: Load { rejected: [("overloaded".to_owned(), 4)].into(), submitted: 100, ..Load::default() },
         throughput: Throughput { settled_tps: 9_998.4, ..Throughput::default() },
@@ -59,7 +63,19 @@ fn report() -> Report {
         cpu: Cpu::of(&threads, 100, 100),
         memory: Memory { rss_mb_max: [("authority-0".to_owned(), 77.0)].into() },
         audit: Audit { in_flight: 1, ..Audit::default() },
-        timeline: vec![Second { second: 0, submitted: 5, r#final: 4, settled: 3 }],
+        scaled: Scaled { final_tps: 20_000.0, cpu_us_per_tx: 20.5 },
+        scenario: [("recovered_after_ms".to_owned(), 1_500.0)].into(),
+        probes: Vec::new(),
+        timeline: vec![Second {
+            second: 0,
+            submitted: 5,
+            r#final: 4,
+            settled: 3,
+            cluster_cpu_ms: 900,
+            client_cpu_ms: 80,
+            rss_mb: 300,
+            disk_mb: 70,
+        }],
     }
 }
 
@@ -77,7 +93,7 @@ fn the_format_is_the_published_one() {
         "config": {
             "command": "fresnel bench", "authorities": 4, "shards": 2, "layout": "node", "rate": 10_000,
             "duration_ms": 1_500, "seed": 1, "cross_shard": 0.1, "skew": 0.0, "accounts": 20_000,
-            "faults": ["kill:3@8s"]
+            "faults": ["kill:3@8s"], "workload": "transfers", "without": [], "scenarios": ["--chaos 20"]
         },
         "load": {
             "offered_tps": 0.0, "submitted": 100, "admitted": 0, "resubmitted": 0, "orphaned": 0,
@@ -102,7 +118,13 @@ fn the_format_is_the_published_one() {
             "supply_conserved": false, "records_agree": false, "commits_agree": false, "every_final_once": false,
             "in_flight": 1
         },
-        "timeline": [{"second": 0, "submitted": 5, "final": 4, "settled": 3}]
+        "scaled": {"final_tps": 20_000.0, "cpu_us_per_tx": 20.5},
+        "scenario": {"recovered_after_ms": 1_500.0},
+        "probes": [],
+        "timeline": [{
+            "second": 0, "submitted": 5, "final": 4, "settled": 3, "cluster_cpu_ms": 900, "client_cpu_ms": 80,
+            "rss_mb": 300, "disk_mb": 70
+        }]
     });
     let report = report();
     let written: Value = serde_json::to_value(&report).expect("a report is JSON");
@@ -112,7 +134,7 @@ fn the_format_is_the_published_one() {
 
 #[test]
 fn verdicts_print_as_they_are_written_and_rank_by_gravity() {
-    for verdict in [Verdict::Pass, Verdict::NoProgress, Verdict::Lost, Verdict::Diverged] {
+    for verdict in [Verdict::Pass, Verdict::Missed, Verdict::NoProgress, Verdict::Lost, Verdict::Diverged] {
         assert_eq!(json!(verdict), json!(verdict.to_string()));
     }
     assert!(Verdict::Pass < Verdict::NoProgress && Verdict::Lost < Verdict::Diverged);
@@ -129,7 +151,7 @@ fn people_see_what_matters() {
     let line = report().line();
     assert!(
         !line.contains('\n')
-            && line.contains("10000/s for 1.5 s, 10 % cross-shard, kill:3@8s | settled 9998/s"),
+            && line.contains("10000/s for 1.5 s, 10 % cross-shard, kill:3@8s, --chaos 20 | settled 9998/s"),
         "{line}"
     );
 }
@@ -139,7 +161,7 @@ fn the_page_holds_everything_needs_nothing_and_escapes_what_others_wrote() {
     let mut report = report();
     report.reasons = vec!["<script>alert('x')</script> & \"more\"".to_owned()];
     report.environment.cpu = "a <b>fast</b> one".to_owned();
-    report.timeline.push(Second { second: 3, submitted: 7, r#final: 6, settled: 6 });
+    report.timeline.push(Second { second: 3, submitted: 7, r#final: 6, settled: 6, ..Second::default() });
     let page = report.html();
     for part in [
         "no-progress",
@@ -169,6 +191,28 @@ fn the_page_holds_everything_needs_nothing_and_escapes_what_others_wrote() {
             page.matches(&format!("<{element}>")).count() + page.matches(&format!("<{element} ")).count();
         assert_eq!(opened, page.matches(&format!("</{element}>")).count(), "{element}");
     }
+}
+
+#[test]
+fn what_was_left_out_stands_in_every_title() {
+    let mut report = report();
+    assert_eq!(report.title(), "fresnel bench");
+    report.config.without = [Part::Tree, Part::Signatures].into_iter().collect();
+    report.config.workload = "opaque".to_owned();
+    report.probes.push(Probe {
+        rate: 1_000,
+        duration_ms: 5_000,
+        kept_up: true,
+        verdict: Verdict::Pass,
+        final_tps: 999.5,
+        final_p99_ms: 80.0,
+        cpu_us_per_tx: 20.0,
+    });
+    let title = "fresnel bench, opaque, highest rate WITHOUT signatures,tree";
+    for text in [report.table(), report.line(), report.html()] {
+        assert!(text.contains(title), "{title} is missing in\n{text}");
+    }
+    assert!(report.table().contains("1000/s for 5 s: kept up (pass"), "{}", report.table());
 }
 
 #[test]

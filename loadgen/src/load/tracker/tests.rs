@@ -17,9 +17,13 @@ fn id(number: usize) -> TransactionId {
 
 fn tracker(count: usize, window: usize) -> Tracker {
     let plan = (0..count)
-        .map(|number| Planned { shard: SHARD, place: number as u32, cross_shard: number % 2 == 1 })
+        .map(|number| Planned {
+            shard: SHARD,
+            place: number as u32,
+            destination: ShardId((number % 2) as u16),
+        })
         .collect();
-    Tracker::new(plan, (0..count).map(id).collect(), window, 4, 1_000)
+    Tracker::new(plan, (0..count).map(id).collect(), window, 4, Schedule::from(1_000))
 }
 
 fn everybody(_: Worker) -> bool {
