@@ -87,7 +87,7 @@ mod tests {
         let key = SigningKey::from_bytes(&[7; 32]);
         let wallet = Wallet::new(ChainId([1; 32]), key.clone());
         let signed = wallet.transfer(Nonce(3), Address([9; 32]), Amount(5), Amount(1), Timestamp(8));
-        assert_eq!(signed, signed.transaction.sign(&key));
+        assert_eq!(signed, signed.transaction.clone().sign(&key));
         assert_eq!(signed.transaction.sender.address(), wallet.address());
         assert_eq!((signed.transaction.chain, signed.transaction.nonce), (ChainId([1; 32]), Nonce(3)));
     }

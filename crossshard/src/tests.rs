@@ -67,6 +67,7 @@ pub(super) fn request(sequence: u64, amount: u64) -> Receipt {
             sender: Address([1; 32]),
             recipient: Address([2; 32]),
             amount: Amount(amount),
+            asset: fresnel_types::action::Asset::Native,
         },
     }
 }

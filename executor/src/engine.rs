@@ -264,7 +264,8 @@ impl Engine {
         let words = self.memory.records.words();
         if wanted.min(WORDS_MAX) > words {
             metrics.grown += 1;
-            self.memory = Arc::new(Memory::new(self.pool.threads(), wanted.next_power_of_two().min(WORDS_MAX)));
+            self.memory =
+                Arc::new(Memory::new(self.pool.threads(), wanted.next_power_of_two().min(WORDS_MAX)));
         }
     }
 }

@@ -210,7 +210,7 @@ impl Executor {
         );
         let mut bounced = None;
         match receipt.kind {
-            ReceiptKind::Request { sender, recipient, amount } => {
+            ReceiptKind::Request { sender, recipient, amount, asset } => {
                 let key = Account::key(&recipient);
                 let pair = &mut self.pairs[source.index()].leaf.own;
                 pair.consumed.add(amount);
@@ -220,7 +220,7 @@ impl Executor {
                     emitted.push(Receipt {
                         sequence: Sequence(pair.emitted()),
                         transaction: receipt.transaction,
-                        kind: ReceiptKind::Bounce { recipient: sender, amount, code },
+                        kind: ReceiptKind::Bounce { recipient: sender, amount, asset, code },
                     });
                     pair.bounced.add(amount);
                     bounced = Some(code);
@@ -283,14 +283,19 @@ impl Executor {
         }
         totals.supply.0 -= transaction.fee.0;
         totals.burned.0 += transaction.fee.0;
-        let Action::Transfer { recipient, amount } = transaction.action;
+        let Action::Transfer { recipient, amount } = transaction.action else { return };
         let destination = self.shards.of_prefix(recipient.prefix());
         if outcome == Outcome::Success && destination != self.shard {
             let pair = &mut self.pairs[destination.index()].leaf.own;
             outbox[destination.index()].push(Receipt {
                 sequence: Sequence(pair.emitted()),
                 transaction: id,
-                kind: ReceiptKind::Request { sender: transaction.sender.address(), recipient, amount },
+                kind: ReceiptKind::Request {
+                    sender: transaction.sender.address(),
+                    recipient,
+                    amount,
+                    asset: fresnel_types::action::Asset::Native,
+                },
             });
             pair.sent.add(amount);
             totals.supply.0 -= amount.0;

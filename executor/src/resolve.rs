@@ -65,7 +65,7 @@ impl Resolver {
         for SignedTransaction { transaction, .. } in batch {
             operations.push(Operation { id: transaction.id(), sender: UNKNOWN, recipient: UNKNOWN });
             keys.push(Account::key(&transaction.sender.address()));
-            keys.extend(self.local_recipient(transaction.action).map(|owner| Account::key(&owner)));
+            keys.extend(self.local_recipient(&transaction.action).map(|owner| Account::key(&owner)));
         }
         let mut places = Vec::with_capacity(keys.len());
         self.directory.find_all(&keys, &mut places);
@@ -80,16 +80,16 @@ impl Resolver {
                 place
             };
             operation.sender = take(Role::Sender);
-            if self.local_recipient(signed.transaction.action).is_some() {
+            if self.local_recipient(&signed.transaction.action).is_some() {
                 operation.recipient = take(Role::Recipient);
             }
         }
         ResolvedBatch { directory: self.directory.clone(), operations, missing }
     }
 
-    fn local_recipient(&self, action: Action) -> Option<Address> {
-        let Action::Transfer { recipient, .. } = action;
-        (self.shards.of_prefix(recipient.prefix()) == self.shard).then_some(recipient)
+    fn local_recipient(&self, action: &Action) -> Option<Address> {
+        let Action::Transfer { recipient, .. } = action else { return None };
+        (self.shards.of_prefix(recipient.prefix()) == self.shard).then_some(*recipient)
     }
 }
 

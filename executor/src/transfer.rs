@@ -45,12 +45,15 @@ impl Transfers {
         places: &Operation,
     ) {
         let transaction = &signed.transaction;
-        let Action::Transfer { recipient, amount } = transaction.action;
+        let (recipient, amount, known) = match transaction.action {
+            Action::Transfer { recipient, amount } => (recipient, amount, true),
+            Action::Kv(_) | Action::Bank(_) | Action::Token(_) => (Default::default(), Amount(0), false),
+        };
         self.transfers.push(Transfer {
             sender: places.sender,
             recipient: places.recipient,
             destination: shards.of_prefix(recipient.prefix()),
-            is_expired: transaction.valid_until < opened,
+            is_expired: transaction.valid_until < opened || !known,
             nonce: transaction.nonce,
             fee: transaction.fee,
             amount,
@@ -146,6 +149,7 @@ fn encode(outcome: Outcome) -> u64 {
         Outcome::Void(VoidCode::Expired) => 4,
         Outcome::Void(VoidCode::Nonce) => 5,
         Outcome::Void(VoidCode::Fee) => 6,
+        Outcome::Failed(_) => 7,
     }
 }
 

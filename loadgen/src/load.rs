@@ -277,7 +277,7 @@ impl Driver {
             };
             let mut chunks = numbers.chunks(SUBMISSION_MAX);
             for chunk in chunks.by_ref() {
-                let submission = chunk.iter().map(|&number| transactions[number as usize]).collect();
+                let submission = chunk.iter().map(|&number| transactions[number as usize].clone()).collect();
                 match requests.try_submit(shard, submission) {
                     Ok(request) => {
                         flights.submissions.insert(request, chunk.to_vec());

@@ -296,12 +296,13 @@ impl Pool {
                         let wallet = &wallets[transfer.sender as usize];
                         let Workload { amount, fee, signed, .. } = *workload;
                         let unsigned = wallet.unsigned(transfer.nonce, recipient, amount, fee, valid_until);
+                        let id = unsigned.id();
                         let signed = if signed {
                             unsigned.sign(accounts.key(transfer.sender))
                         } else {
                             SignedTransaction { transaction: unsigned, signature: UNSIGNED }
                         };
-                        (signed, unsigned.id())
+                        (signed, id)
                     })
                     .collect();
                 progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());

@@ -136,7 +136,7 @@ impl Toy {
                 .iter()
                 .zip(&fresh)
                 .filter(|(_, fresh)| **fresh)
-                .map(|(signed, _)| *signed)
+                .map(|(signed, _)| signed.clone())
                 .collect::<Vec<_>>(),
         );
         fresh.into_iter().map(|fresh| (!fresh).then_some(RejectionCode::Duplicate)).collect()
@@ -146,7 +146,9 @@ impl Toy {
     fn execute(&mut self, transactions: &[SignedTransaction]) {
         for signed in transactions {
             let transaction = &signed.transaction;
-            let Action::Transfer { recipient, amount } = transaction.action;
+            let Action::Transfer { recipient, amount } = transaction.action else {
+                panic!("the toy cluster takes transfers");
+            };
             let sender = transaction.sender.address();
             let shard_of = |address: &Address| self.genesis.shards.of_prefix(address.prefix());
             let (home, away) = (shard_of(&sender), shard_of(&recipient));

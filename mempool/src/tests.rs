@@ -77,7 +77,7 @@ fn submit(
 ) -> Submission {
     let signed = transactions.iter().map(|transaction| {
         let seed = (0..=255).find(|seed| PublicKey::of(&key(*seed)) == transaction.sender).unwrap();
-        transaction.sign(&key(seed))
+        transaction.clone().sign(&key(seed))
     });
     let account = |_: &Address| Some(Account { balance: Amount(balance), ..Account::default() });
     mempool.submit(NOW, CLIENT, verified(signed.collect()), NOW, &account, effects)

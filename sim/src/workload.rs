@@ -134,7 +134,7 @@ impl Workload {
                 authority: pending.authority,
                 shard: client.shard,
                 request: self.requests,
-                transactions: vec![pending.signed],
+                transactions: vec![pending.signed.clone()],
             });
         }
     }
@@ -164,11 +164,11 @@ impl Workload {
             action: Action::Transfer { recipient, amount: Amount(amount) },
         };
         client.nonce += 1;
+        let id = transaction.id();
         let signed = transaction.sign(&client.key);
         let patience = now.plus(PATIENCE);
-        client
-            .pending
-            .insert(transaction.id(), Pending { signed, authority, level: None, patience, was_final: false });
+        let pending = Pending { signed: signed.clone(), authority, level: None, patience, was_final: false };
+        client.pending.insert(id, pending);
         self.counts.submitted += 1;
         self.requests += 1;
         let shard = client.shard;

@@ -1,7 +1,10 @@
-//! What stands in the leaves of a shard's state: accounts, and the shard's own book-keeping under a reserved owner.
+//! What stands in the leaves of a shard's state: accounts, what programs keep beside them, and the shard's own book-keeping
+//! under a reserved owner.
 //!
 //! A block is a function of these leaves and the log alone, so whatever decides which receipt is delivered or which
 //! window is full stands here, covered by the state root.
+
+mod values;
 
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
@@ -9,6 +12,11 @@ use wincode::{SchemaRead, SchemaWrite};
 use crate::{
     Address, Amount, BlockIndex, Nonce, ShardId, Shards, StateKey, codec, limits::NONCE_WINDOW, record::Pair,
     record::Tally,
+};
+
+pub use values::{
+    EXISTS, Holding, InWords, Savings, Token, VALUE_INLINE_MAX, Value, ValueHead, WORDS_BYTES, Words,
+    inline_words, long_leaf, split_long_leaf, words_from_bytes, words_to_bytes,
 };
 
 /// An account. One with a used nonce is never deleted.
@@ -80,9 +88,9 @@ impl PairLeaf {
 /// A shard's totals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 pub struct TotalsLeaf {
-    /// Sum of all balances.
+    /// Sum of all balances, savings included.
     pub supply: Amount,
-    /// Fees burned since genesis.
+    /// Burned since genesis: fees, and what leaves cost that are no accounts.
     pub burned: Amount,
     /// The source shard whose receipts are delivered first in the next block.
     pub next_source: ShardId,

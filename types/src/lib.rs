@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ablation;
+pub mod action;
 pub mod authorities;
 pub mod batch;
 pub mod checkpoint;
@@ -38,6 +39,7 @@ pub mod vertex;
 pub mod write_set;
 
 pub use ablation::Ablation;
+pub use action::Action;
 pub use authorities::AuthoritySet;
 pub use batch::{Batch, BatchRef};
 pub use checkpoint::Checkpoint;
@@ -57,7 +59,7 @@ pub use machine::{Effect, Input, Machine, Party};
 pub use message::Message;
 pub use receipt::{Bundle, Receipt, ReceiptKind};
 pub use record::{Attestation, Pair, PeerCounters, Record, Tally};
-pub use transaction::{Action, FailureCode, Outcome, RejectionCode, SignedTransaction, Transaction};
+pub use transaction::{FailureCode, Outcome, RejectionCode, SignedTransaction, Transaction};
 pub use verify::{Verified, VerifyError};
 pub use vertex::{Certificate, ShardHeader, SignedVertex, Vertex, VertexHead, VertexRef, Vote};
 pub use write_set::{StateKey, WriteSet};

@@ -4,6 +4,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
     Address, Amount, FailureCode, Record, Sequence, ShardId, TransactionId,
+    action::Asset,
     hash::Root,
     merkle::{self, Path},
 };
@@ -30,6 +31,8 @@ pub enum ReceiptKind {
         recipient: Address,
         /// How much.
         amount: Amount,
+        /// Of what.
+        asset: Asset,
     },
     /// A request that could not be applied comes back. A bounce is never bounced.
     Bounce {
@@ -37,16 +40,20 @@ pub enum ReceiptKind {
         recipient: Address,
         /// How much.
         amount: Amount,
+        /// Of what.
+        asset: Asset,
         /// Why it came back.
         code: FailureCode,
     },
 }
 
 impl ReceiptKind {
-    /// The value in flight.
-    pub fn amount(&self) -> Amount {
+    /// The value in flight: what it carries of the native asset.
+    pub fn value(&self) -> Amount {
         match *self {
-            Self::Request { amount, .. } | Self::Bounce { amount, .. } => amount,
+            Self::Request { amount, asset: Asset::Native, .. }
+            | Self::Bounce { amount, asset: Asset::Native, .. } => amount,
+            Self::Request { .. } | Self::Bounce { .. } => Amount(0),
         }
     }
 }

@@ -85,9 +85,9 @@ pub struct Record {
     pub outbox: Root,
     /// Over the outcomes of the block's transactions and receipts.
     pub results: Root,
-    /// Sum of all balances of the shard after the block.
+    /// Sum of all balances of the shard after the block, savings included.
     pub supply: Amount,
-    /// Fees burned in the shard since genesis.
+    /// Burned in the shard since genesis: fees, and what leaves cost that are no accounts.
     pub burned: Amount,
     /// One per shard, the own entry zero.
     pub pairs: Vec<Pair>,

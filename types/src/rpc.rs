@@ -73,7 +73,7 @@ pub struct ProofParams {
 }
 
 /// What `tx_submit` takes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitParams {
     /// A signed transaction.

@@ -5,25 +5,12 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Address, Amount, ChainId, Nonce, PublicKey, Signature, Timestamp, TransactionId, codec,
+    Action, Amount, ChainId, Nonce, PublicKey, Signature, Timestamp, TransactionId, codec,
     hash::{Domain, hash},
 };
 
-/// What a transaction does. It touches only accounts of the sender's shard; the rest goes by receipt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-#[serde(rename_all = "snake_case")]
-pub enum Action {
-    /// Moves `amount` from the sender to `recipient`, in any shard.
-    Transfer {
-        /// Who receives.
-        recipient: Address,
-        /// How much, at least 1.
-        amount: Amount,
-    },
-}
-
 /// An unsigned transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Transaction {
     /// The chain it is for.
     pub chain: ChainId,
@@ -58,7 +45,7 @@ impl Transaction {
 }
 
 /// A transaction with its sender's signature, not necessarily a good one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct SignedTransaction {
     /// What was signed.
     pub transaction: Transaction,
@@ -78,6 +65,18 @@ pub enum FailureCode {
     BelowAccountMinimum,
     /// Too much towards the destination shard is not yet settled.
     WindowFull,
+    /// It needs something of an owner in another shard, which no receipt brings.
+    WrongShard,
+    /// What it needs is not there.
+    Missing,
+    /// What it makes is there already.
+    Exists,
+    /// The sender may not.
+    Forbidden,
+    /// A sum would be more than there may be.
+    Overflow,
+    /// The value is no number of 8 bytes.
+    WrongKind,
 }
 
 /// How an executed transaction ended. Final once its record is certified; never changes.
@@ -112,7 +111,7 @@ pub enum VoidCode {
 )]
 #[serde(rename_all = "snake_case")]
 pub enum RejectionCode {
-    /// Not a transaction: the amount is zero, or the key is of small order.
+    /// Not a transaction: an amount is zero, a limit is exceeded, or the key is of small order.
     Malformed,
     /// Signed for another chain.
     WrongChain,

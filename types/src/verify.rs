@@ -8,9 +8,9 @@ use std::ops::Deref;
 use fresnel_crypto::{Item, Verifier, is_small_order};
 
 use crate::{
-    Ablation, Action, Address, Amount, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch,
-    Genesis, Message, Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature,
-    SignedTransaction, SignedVertex, Transaction, VertexHead, VertexRef, Vote,
+    Ablation, Address, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch, Genesis, Message,
+    Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature, SignedTransaction,
+    SignedVertex, Transaction, VertexHead, VertexRef, Vote,
     ablation::{NotForBenchmarks, Part},
     codec,
     identities::{Unsigned, addresses},
@@ -193,8 +193,7 @@ impl Rules {
         transaction: &Transaction,
         sender: &Address,
     ) -> Result<(), RejectionCode> {
-        let Action::Transfer { amount, .. } = transaction.action;
-        if amount == Amount(0) || is_small_order(&transaction.sender.0) {
+        if !transaction.action.is_well_formed() || is_small_order(&transaction.sender.0) {
             Err(RejectionCode::Malformed)
         } else if transaction.chain != self.chain {
             Err(RejectionCode::WrongChain)

@@ -9,10 +9,11 @@ use fresnel_types::{
     ReceiptKind, Record, RecordDigest, RejectionCode, Round, Sequence, ShardHeader, ShardId, Signature,
     SignedTransaction, SignedVertex, StateRoot, Timestamp, Transaction, TransactionId, Vertex, VertexHead,
     VertexId, VertexRef, Vote,
+    action::{Asset, BankAction, Bytes, KvOperation, TokenAction},
     commit::Certified,
     decode, encode,
     hash::Root,
-    leaves::Account,
+    leaves::{Account, Holding, InWords, Savings, Token, Value},
     log_entry::CheckpointPiece,
     merkle::Path,
     message::{CertifiedVertex, CommitWithVertices, Kind, Offer, Status},
@@ -31,6 +32,31 @@ fn transaction() -> SignedTransaction {
         action: Action::Transfer { recipient: Address([6; 32]), amount: Amount(7) },
     };
     SignedTransaction { transaction, signature: Signature([8; 64]) }
+}
+
+/// One of every action.
+fn actions() -> Vec<Action> {
+    let (owner, recipient, amount) = (Some(Address([1; 32])), Address([2; 32]), Amount(3));
+    let (name, token) = (|| Bytes(vec![4, 5]), Address([6; 32]));
+    let put = |shared| KvOperation::Put { owner, name: name(), value: Bytes(vec![7; 9]), shared };
+    vec![
+        Action::Transfer { recipient, amount },
+        Action::Kv(vec![
+            KvOperation::Read { owner: None, name: name() },
+            put(true),
+            put(false),
+            KvOperation::Add { owner, name: name(), amount: 8 },
+        ]),
+        Action::Bank(BankAction::Balance { customer: recipient }),
+        Action::Bank(BankAction::DepositChecking { customer: recipient, amount }),
+        Action::Bank(BankAction::TransactSavings { amount, withdraw: true }),
+        Action::Bank(BankAction::Amalgamate { recipient }),
+        Action::Bank(BankAction::WriteCheck { recipient, amount }),
+        Action::Bank(BankAction::SendPayment { recipient, amount }),
+        Action::Token(TokenAction::Create { cap: 10, open: true }),
+        Action::Token(TokenAction::Mint { token, amount: 11 }),
+        Action::Token(TokenAction::Transfer { token, recipient, amount: 12 }),
+    ]
 }
 
 fn reference() -> VertexRef {
@@ -148,10 +174,12 @@ fn bundle() -> Bundle {
                 sender: Address([1; 32]),
                 recipient: Address([2; 32]),
                 amount: Amount(3),
+                asset: Asset::Native,
             }),
             receipt(ReceiptKind::Bounce {
                 recipient: Address([1; 32]),
                 amount: Amount(3),
+                asset: Asset::Token(Address([5; 32])),
                 code: FailureCode::WindowFull,
             }),
         ],
@@ -217,6 +245,17 @@ fn messages() -> Vec<Message> {
         Message::Bundle(Box::new(bundle())),
         Message::BundleRequest { source: ShardId(0), destination: ShardId(1), after: BlockIndex(2) },
         Message::Submit { request: 1, transactions: vec![transaction()] },
+        Message::Submit {
+            request: 2,
+            transactions: actions()
+                .into_iter()
+                .map(|action| {
+                    let mut signed = transaction();
+                    signed.transaction.action = action;
+                    signed
+                })
+                .collect(),
+        },
         Message::Admission {
             request: 1,
             results: vec![None, Some(RejectionCode::Overloaded)],
@@ -290,7 +329,33 @@ fn bytes_are_as_recorded() {
     lines.push(format!("id record {}", record().digest()));
     lines.push(format!("id commit {}", commit().digest()));
     lines.push(format!("id batch {}", BatchId::of(b"bytes")));
-    lines.push(format!("id account {}", Account::key(&Address([1; 32]))));
+    let owner = Address([1; 32]);
+    for action in actions() {
+        let mut signed = transaction();
+        signed.transaction.action = action.clone();
+        let json = serde_json::to_string(&action).expect("an action is JSON");
+        assert_eq!(serde_json::from_str::<Action>(&json).expect("own JSON"), action);
+        lines.push(format!("action {} {} {json}", encode(&action).len(), signed.transaction.id()));
+    }
+    for (name, key) in [
+        ("account", Account::key(&owner)),
+        ("savings", Savings::key(&owner)),
+        ("token", Token::key(&owner)),
+        ("holding", Holding::key(&owner, &Address([2; 32]))),
+        ("value", Value::key(&owner, b"name")),
+    ] {
+        lines.push(format!("id {name} {key}"));
+    }
+    for (name, leaf) in [
+        ("account", Account { balance: Amount(1), nonce_base: 2, nonce_bits: 4 }.to_leaf().to_vec()),
+        ("savings", Savings { balance: Amount(1) }.to_leaf().to_vec()),
+        ("token", Token { minted: 1, cap: 2, mintings: 3, open: true }.to_leaf().to_vec()),
+        ("holding", Holding { balance: 1, minting: 2 }.to_leaf().to_vec()),
+        ("value", Value { shared: true, bytes: vec![1, 2, 3] }.to_leaf()),
+        ("long value", Value { shared: false, bytes: vec![1; 17] }.to_leaf()),
+    ] {
+        lines.push(format!("leaf {name} {}", hex::encode(leaf)));
+    }
     let bytes = lines.join("\n") + "\n";
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden.txt");
     if std::env::var_os("FRESNEL_RECORD").is_some() {
@@ -309,7 +374,7 @@ proptest! {
     /// S3: any bytes decode to an error or to a value whose encoding is those bytes.
     #[test]
     fn mutated_bytes_never_panic_and_encodings_are_unique(
-        which in 0_usize..41, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        which in 0_usize..42, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
         let messages = messages();

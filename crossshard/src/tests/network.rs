@@ -133,6 +133,7 @@ impl Toy {
                     let kind = ReceiptKind::Bounce {
                         recipient: sender,
                         amount,
+                        asset: fresnel_types::action::Asset::Native,
                         code: fresnel_types::FailureCode::BelowAccountMinimum,
                     };
                     let sequence = Sequence(own.emitted());

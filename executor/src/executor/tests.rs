@@ -209,8 +209,10 @@ struct Ledger {
 
 impl Ledger {
     fn execute(&mut self, signed: &SignedTransaction, minimum: u64) -> Outcome {
-        let Transaction { sender, nonce, fee, action: Action::Transfer { recipient, amount }, .. } =
-            signed.transaction;
+        let Transaction { sender, nonce, fee, ref action, .. } = signed.transaction;
+        let Action::Transfer { recipient, amount } = *action else {
+            panic!("the ledger knows transfers only")
+        };
         let sender = sender.address();
         let Some(&balance) = self.balances.get(&sender) else { return Outcome::Void(VoidCode::Fee) };
         let used = self.used.entry(sender).or_default();

@@ -256,8 +256,9 @@ impl Calls {
         if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
             return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
         }
+        let id = signed.transaction.id();
         let known = self.desk.submit(shard, signed, RPC_ANSWER_TIMEOUT).await?;
-        json(&Submitted { transaction: signed.transaction.id(), shard, known })
+        json(&Submitted { transaction: id, shard, known })
     }
 
     async fn transaction(&self, call: Call, params: TransactionParams) -> Outcome {

@@ -121,6 +121,7 @@ fn an_outbox_comes_back_from_the_lists_that_hold_anything() {
         kind: fresnel_types::ReceiptKind::Bounce {
             recipient: fresnel_types::Address([2; 32]),
             amount: Amount(1),
+            asset: fresnel_types::action::Asset::Native,
             code: fresnel_types::FailureCode::BelowAccountMinimum,
         },
     };

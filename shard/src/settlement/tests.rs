@@ -26,6 +26,7 @@ fn request(sequence: u64, transaction: u8) -> Receipt {
             sender: Address([1; 32]),
             recipient: Address([2; 32]),
             amount: Amount(1),
+            asset: fresnel_types::action::Asset::Native,
         },
     }
 }
@@ -38,6 +39,7 @@ fn bundle(consumed: u64, bounced: &[u8]) -> Bundle {
     let kind = ReceiptKind::Bounce {
         recipient: Address([1; 32]),
         amount: Amount(1),
+        asset: fresnel_types::action::Asset::Native,
         code: FailureCode::BelowAccountMinimum,
     };
     let receipts =

@@ -55,7 +55,7 @@ fn a_transfer_within_a_shard_is_settled_as_soon_as_it_is_final() {
     let mut toy = Toy::new(2, ACCOUNTS, Parameters::default());
     let (from, to) = pair(&toy, 0, 0);
     let transfer = toy.transfer(from, 0, address(to), 100);
-    toy.submit(ShardId(0), vec![transfer]);
+    toy.submit(ShardId(0), vec![transfer.clone()]);
     toy.settle();
     assert_eq!(toy.levels(&transfer), vec![Level::Ordered, Level::Executed, Level::Settled]);
     assert_eq!((toy.balance(address(from)), toy.balance(address(to))), (Some(899), Some(1_100)));
@@ -67,7 +67,7 @@ fn a_payment_to_another_shard_is_final_first_and_settled_when_it_arrived() {
     let mut toy = Toy::new(2, ACCOUNTS, Parameters::default());
     let (from, to) = pair(&toy, 0, 1);
     let transfer = toy.transfer(from, 0, address(to), 100);
-    toy.submit(ShardId(0), vec![transfer]);
+    toy.submit(ShardId(0), vec![transfer.clone()]);
     while !toy.levels(&transfer).contains(&Level::Final) {
         toy.commit();
     }
@@ -85,7 +85,7 @@ fn what_cannot_be_credited_comes_back() {
     let (from, _) = pair(&toy, 0, 1);
     let nobody = Address([0xff; 32]);
     let transfer = toy.transfer(from, 0, nobody, 49);
-    toy.submit(ShardId(0), vec![transfer]);
+    toy.submit(ShardId(0), vec![transfer.clone()]);
     toy.settle();
     let last = *toy.news.last().expect("news");
     assert_eq!((last.level, last.outcome, last.bounced), (Level::Settled, Some(Outcome::Success), true));
@@ -97,10 +97,10 @@ fn what_cannot_be_credited_comes_back() {
 fn a_repeated_submission_hears_the_first_outcome() {
     let mut toy = Toy::new(1, ACCOUNTS, Parameters::default());
     let transfer = toy.transfer(1, 0, address(2), 5);
-    toy.submit(ShardId(0), vec![transfer]);
+    toy.submit(ShardId(0), vec![transfer.clone()]);
     toy.settle();
     toy.news.clear();
-    toy.submit(ShardId(0), vec![transfer]);
+    toy.submit(ShardId(0), vec![transfer.clone()]);
     toy.settle();
     assert_eq!(toy.levels(&transfer), vec![Level::Settled]);
     assert_eq!(toy.balance(address(2)), Some(1_005));
@@ -115,7 +115,7 @@ fn windows_of_one_and_cyclic_traffic_never_stand_still() {
             let to =
                 if nonce % 3 == 0 { Address([nonce as u8 * 20; 32]) } else { address(from % ACCOUNTS + 1) };
             let transfer = toy.transfer(from, nonce, to, 7);
-            toy.submit(toy.shard_of(from), vec![transfer]);
+            toy.submit(toy.shard_of(from), vec![transfer.clone()]);
         }
         toy.commit();
     }
@@ -141,7 +141,7 @@ fn restarts_change_nothing() {
                 let to =
                     if step % 5 == 0 { Address([step as u8 * 8; 32]) } else { address(from % ACCOUNTS + 1) };
                 let transfer = toy.transfer(from, step as u64, to, 3);
-                toy.submit(toy.shard_of(from), vec![transfer]);
+                toy.submit(toy.shard_of(from), vec![transfer.clone()]);
             }
             toy.commit();
             if restart_every.is_some_and(|every| step % every == 0) {

@@ -6,8 +6,9 @@ use fresnel_crypto::SigningKey;
 
 use super::*;
 use crate::{
-    Address, Attestation, Authority, BatchId, BatchRef, BlockIndex, Bundle, CommitVote, LogDigest, Nonce,
-    Receipt, ReceiptKind, Record, RecordDigest, Round, Sequence, StateRoot, Timestamp, TransactionId, Vertex,
+    Action, Address, Amount, Attestation, Authority, BatchId, BatchRef, BlockIndex, Bundle, CommitVote,
+    LogDigest, Nonce, Receipt, ReceiptKind, Record, RecordDigest, Round, Sequence, StateRoot, Timestamp,
+    TransactionId, Vertex,
     genesis::Allocation,
     hash::Root,
     merkle,
@@ -214,16 +215,16 @@ fn each_kind_of_bad_transaction_is_refused_by_its_code() {
         change(&mut transaction);
         transaction.sign(&sender)
     };
-    let mut forged = good;
+    let mut forged = good.clone();
     forged.transaction.fee = Amount(2);
     let stranger = payer(ShardId(1));
     let mut identity = transfer(&sender);
     identity.sender = PublicKey(std::array::from_fn(|i| u8::from(i == 0)));
     let submitted = vec![
-        good,
+        good.clone(),
         with(&|t| t.chain = ChainId([1; 32])),
         with(&|t| t.action = Action::Transfer { recipient: Address([7; 32]), amount: Amount(0) }),
-        forged,
+        forged.clone(),
         transfer(&stranger).sign(&stranger),
         identity.sign(&sender),
     ];
@@ -240,11 +241,11 @@ fn each_kind_of_bad_transaction_is_refused_by_its_code() {
         let batch = Batch { author: AuthorityIndex(0), shard: ShardId(0), transactions };
         Message::Batch(codec::encode(&batch))
     };
-    assert_eq!(check(batch(vec![good; 3])), Ok(()));
+    assert_eq!(check(batch(vec![good.clone(); 3])), Ok(()));
     assert_eq!(check(batch(vec![])), Err(VerifyError::Batch("empty")));
-    assert_eq!(check(batch(vec![good, forged])), Err(VerifyError::Signature));
+    assert_eq!(check(batch(vec![good.clone(), forged])), Err(VerifyError::Signature));
     for bad in &submitted[1..3] {
-        assert!(matches!(check(batch(vec![good, *bad])), Err(VerifyError::Batch(_))));
+        assert!(matches!(check(batch(vec![good.clone(), bad.clone()])), Err(VerifyError::Batch(_))));
     }
     assert_eq!(check(Message::Batch(vec![0; 100])), Err(VerifyError::Batch("malformed")));
     assert_eq!(check(batch(vec![good; 3_000])), Err(VerifyError::Batch("too large")));
@@ -259,6 +260,7 @@ fn a_bundle_is_what_its_record_says() {
             sender: Address([1; 32]),
             recipient: Address([2; 32]),
             amount: Amount(9),
+            asset: crate::action::Asset::Native,
         },
     };
     let slices = vec![vec![], vec![receipt]];
@@ -314,19 +316,15 @@ fn only_a_chain_for_benchmarks_leaves_anything_out() {
     };
     let shard = rules.shards.of_prefix(transaction.sender.address().prefix());
     let unsigned = SignedTransaction { transaction, signature: Signature([0; 64]) };
-    let batch = || Batch { author: AuthorityIndex(0), shard, transactions: vec![unsigned] };
+    let batch = || Batch { author: AuthorityIndex(0), shard, transactions: vec![unsigned.clone()] };
     let accepts = |rules: &Rules| {
         let mut verifier = Verifier::with_seed([0; 32]);
-        let submitted = rules.verify_submission(&mut verifier, shard, vec![unsigned]);
+        let submitted = rules.verify_submission(&mut verifier, shard, vec![unsigned.clone()]);
         let message = Message::Batch(codec::encode(&batch()));
         (submitted[0].is_ok(), rules.verify_one(&mut verifier, message).is_ok())
     };
     assert_eq!((accepts(&rules), accepts(&Rules::of(&genesis))), ((true, true), (false, false)));
-    let forged = Vote {
-        vertex: genesis_refs()[0],
-        voter: AuthorityIndex(0),
-        signature: Signature([0; 64]),
-    };
+    let forged = Vote { vertex: genesis_refs()[0], voter: AuthorityIndex(0), signature: Signature([0; 64]) };
     let verdict = rules.verify_one(&mut Verifier::with_seed([0; 32]), Message::Votes(vec![forged]));
     assert_eq!(verdict.err(), Some(VerifyError::Signature), "authorities still sign");
 }

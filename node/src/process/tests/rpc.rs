@@ -163,7 +163,7 @@ fn a_payment_is_submitted_followed_and_proven() {
         let (payer, payee) = (of_shard(0), wallet(of_shard(1)).address());
         let payment = network.payment(payer, 0, payee);
         let mut commits = client.subscribe_commits(Some(CommitIndex(1))).await.expect("a subscription");
-        let submitted = client.tx_submit(payment).await.expect("admitted");
+        let submitted = client.tx_submit(payment.clone()).await.expect("admitted");
         assert_eq!((submitted.transaction, submitted.shard), (payment.transaction.id(), ShardId(0)));
         assert!(!submitted.known);
         let mut news = client.tx_subscribe(submitted.transaction).await.expect("a subscription");
@@ -294,12 +294,12 @@ fn every_bad_request_gets_its_error() {
     let network = Network::start(&[&["beacon", "worker-0", "worker-1"]]);
     network.client.block_on(async {
         let payment = network.payment(1, 0, Address([9; 32]));
-        let hex = |signed: &SignedTransaction| json!({ "transaction": Encoded(*signed) });
-        let mut forged = payment;
+        let hex = |signed: &SignedTransaction| json!({ "transaction": Encoded(signed.clone()) });
+        let mut forged = payment.clone();
         forged.signature.0[40] ^= 1;
-        let mut foreign = payment;
+        let mut foreign = payment.clone();
         foreign.transaction.chain = ChainId([1; 32]);
-        let mut late = payment;
+        let mut late = payment.clone();
         late.transaction.valid_until = Timestamp(1);
         let id = TransactionId([1; 32]);
         let params = (-32_602, "invalid_params", false);
