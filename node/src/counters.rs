@@ -69,8 +69,14 @@ counters! {
     clients,
     /// Clients that were disconnected because they did not read.
     client_overflows,
+    /// Clients that were disconnected because they were idle and others wanted in.
+    clients_evicted,
+    /// Clients that were turned away because no place was free.
+    clients_turned_away,
     /// Transactions that clients submitted.
     submitted,
+    /// Of these, those refused for overload before anything was checked.
+    refused_early,
 }
 
 /// Adds one.

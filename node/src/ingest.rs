@@ -16,21 +16,23 @@ use fresnel_types::{
 use tokio::{
     io::{AsyncRead, BufReader, BufWriter},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
 
 use crate::{
+    clock::monotonic_nanos,
     counters::{Counters, Reports, count},
     limits::{
-        CLIENT_BYTES_MAX, CLIENT_FRAME_BYTES_MAX, CLIENT_FRAMES_MAX, CLIENT_UNHANDLED_BYTES_MAX, CLIENTS_MAX,
-        HANDSHAKE_TIMEOUT, REDIAL_DELAY_MIN,
+        CLIENT_BYTES_MAX, CLIENT_FRAME_BYTES_MAX, CLIENT_FRAMES_MAX, CLIENT_IDLE_MIN,
+        CLIENT_UNHANDLED_BYTES_MAX, EVICTION_TIMEOUT, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, REDIAL_DELAY_MIN,
     },
+    queue::LaneQueue,
     roles,
     router::Router,
     stream::{
-        Closer, Frame, Outbound, Stopping, StreamError, Waiting, pump, read_frame, read_hello, same_chain,
-        tune, write_hello,
+        Frame, Outbound, Stopping, StreamError, Waiting, pump, read_frame, read_hello, same_chain, tune,
+        write_hello,
     },
     verify::{ClientLink, Lanes, Work},
 };
@@ -68,7 +70,7 @@ impl Clients {
     pub(crate) fn enter(&self) -> (Arc<ClientLink>, Waiting) {
         let id = ClientId(self.next.fetch_add(1, Relaxed));
         let (outbound, waiting) = Outbound::new(CLIENT_FRAMES_MAX, CLIENT_BYTES_MAX);
-        let link = Arc::new(ClientLink { id, outbound, closer: Closer::default() });
+        let link = Arc::new(ClientLink::new(id, outbound));
         self.links.lock().expect("nobody panics with the lock held").insert(id, Arc::clone(&link));
         (link, waiting)
     }
@@ -90,13 +92,57 @@ pub(crate) struct Ingest {
     pub(crate) lanes: Arc<Lanes>,
     pub(crate) reports: Arc<Reports>,
     pub(crate) stopping: Stopping,
+    pub(crate) places: Places,
+}
+
+/// The places of the listener, and who has them.
+#[derive(Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    /// Connections that have not said yet what they are.
+    strangers: Arc<Semaphore>,
+    taken: Mutex<BTreeMap<ClientId, Arc<ClientLink>>>,
+}
+
+impl Places {
+    pub(crate) fn new(count: usize) -> Self {
+        let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        Self { free: Arc::new(Semaphore::new(count)), strangers, taken: Mutex::default() }
+    }
+
+    /// A place, for which whoever has been silent for the longest has to go if there is no other; none when all are busy.
+    async fn acquire(&self, counters: &Counters) -> Option<OwnedSemaphorePermit> {
+        if let Ok(place) = Arc::clone(&self.free).try_acquire_owned() {
+            return Some(place);
+        }
+        let oldest = {
+            let taken = self.taken.lock().expect("nobody panics with the lock held");
+            let spoke = |link: &&Arc<ClientLink>| link.spoke.load(Relaxed);
+            taken.values().filter(|link| !link.closer.is_closed()).min_by_key(spoke).cloned()
+        }?;
+        let silent = monotonic_nanos().saturating_sub(oldest.spoke.load(Relaxed));
+        if u128::from(silent) < CLIENT_IDLE_MIN.as_nanos() {
+            return None;
+        }
+        if oldest.closer.close(StreamError::Evicted) {
+            count(&counters.clients_evicted);
+        }
+        timeout(EVICTION_TIMEOUT, Arc::clone(&self.free).acquire_owned()).await.ok()?.ok()
+    }
+
+    fn take(&self, link: &Arc<ClientLink>) {
+        self.taken.lock().expect("nobody panics with the lock held").insert(link.id, Arc::clone(link));
+    }
+
+    fn leave(&self, client: ClientId) {
+        self.taken.lock().expect("nobody panics with the lock held").remove(&client);
+    }
 }
 
 impl Ingest {
     /// Accepts clients until the process stops.
     pub(crate) async fn accept(self: Arc<Self>, listener: TcpListener) {
         let mut stopping = self.stopping.clone();
-        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
         loop {
             let (stream, address) = tokio::select! {
                 accepted = listener.accept() => match accepted {
@@ -109,20 +155,26 @@ impl Ingest {
                 },
                 () = stopping.asked() => return,
             };
-            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+            let Ok(stranger) = Arc::clone(&self.places.strangers).try_acquire_owned() else {
+                count(&self.router.counters.clients_turned_away);
+                continue;
+            };
             let ingest = Arc::clone(&self);
             tokio::spawn(async move {
-                match ingest.connection(stream).await {
+                match ingest.connection(stream, stranger).await {
                     Err(StreamError::Io(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => {}
                     Err(error) => ingest.reports.gave_up(&format!("client {address}"), &error),
                     Ok(()) => {}
                 }
-                drop(place);
             });
         }
     }
 
-    async fn connection(&self, mut stream: TcpStream) -> Result<(), StreamError> {
+    async fn connection(
+        &self,
+        mut stream: TcpStream,
+        stranger: OwnedSemaphorePermit,
+    ) -> Result<(), StreamError> {
         tune(&stream)?;
         let handshake = async {
             let hello = read_hello(&mut stream).await?;
@@ -132,18 +184,25 @@ impl Ingest {
             same_chain(&hello, self.chain)
         };
         timeout(HANDSHAKE_TIMEOUT, handshake).await??;
+        let Some(_place) = self.places.acquire(&self.router.counters).await else {
+            count(&self.router.counters.clients_turned_away);
+            return Ok(());
+        };
+        drop(stranger);
         let (reader, writer) = stream.into_split();
         count(&self.router.counters.clients);
         let (link, mut waiting) = self.router.clients.enter();
+        self.places.take(&link);
         let (client, closer) = (link.id, link.closer.clone());
         let lane = self.lanes.lane(Plane::Bulk, client.0);
         let read = self.read(BufReader::with_capacity(BUFFER_BYTES, reader), link, &lane);
         let mut writer = BufWriter::with_capacity(BUFFER_BYTES, writer);
         let result = pump(read, &mut writer, &mut waiting, &closer, self.stopping.clone()).await;
+        self.places.leave(client);
         self.router.clients.leave(client);
         let inboxes = self.router.local.values().cloned().collect();
-        // Behind everything that the client said. The lane is gone only when the process stops.
-        let _ = lane.send(Work::Gone { client, inboxes }).await;
+        // Behind everything that the client said.
+        lane.put_client(client, Work::Gone { client, inboxes });
         result
     }
 
@@ -151,7 +210,7 @@ impl Ingest {
         &self,
         mut reader: impl AsyncRead + Unpin,
         link: Arc<ClientLink>,
-        lane: &mpsc::Sender<Work>,
+        lane: &LaneQueue,
     ) -> StreamError {
         let budget = Arc::new(Semaphore::new(CLIENT_UNHANDLED_BYTES_MAX));
         loop {
@@ -161,10 +220,8 @@ impl Ingest {
             };
             let to = roles::party(self.authority, arrival.header.to)
                 .and_then(|party| Some((party, self.router.inbox(party)?.clone())));
-            let work = Work::Client { client: Arc::clone(&link), to, arrival };
-            if lane.send(work).await.is_err() {
-                return StreamError::Stopping;
-            }
+            link.spoke.store(monotonic_nanos(), Relaxed);
+            lane.put_client(link.id, Work::Client { client: Arc::clone(&link), to, arrival });
         }
     }
 }

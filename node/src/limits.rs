@@ -45,14 +45,24 @@ pub(crate) const FRAME_BYTES_MIN: usize = 1 << 10;
 /// Connections to a listener that have not finished their handshake.
 pub(crate) const HANDSHAKES_MAX: usize = 64;
 
-/// Frames that wait for one verify thread; their bytes are bounded by connection.
-pub(crate) const LANE_FRAMES_MAX: usize = 1_024;
-
 /// Frames that a verify thread checks together.
 pub(crate) const LANE_ROUND_FRAMES_MAX: usize = 64;
 
 /// Bytes at which a verify thread takes no more frames into one check: about 5,000 transactions, 50 ms.
 pub(crate) const LANE_ROUND_BYTES_MAX: usize = 1 << 20;
+
+/// Of these, what clients get in every round however much peers send.
+pub(crate) const LANE_CLIENTS_BYTES_MIN: usize = 128 << 10;
+
+/// What a client submitted and has waited for longer than this to be checked is refused for overload: it would be late
+/// anyway, and whoever sent it may go elsewhere.
+pub(crate) const LANE_AGE_MAX: Duration = Duration::from_millis(500);
+
+/// A client may be silent for that long before its place is given to another that finds none.
+pub(crate) const CLIENT_IDLE_MIN: Duration = Duration::from_secs(2);
+
+/// For how long who comes waits until the place of who was sent away is free.
+pub(crate) const EVICTION_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Signatures that a verify thread of the control plane remembers: votes come again in certificates.
 pub(crate) const SIGNATURES_REMEMBERED: usize = 65_536;

@@ -292,9 +292,7 @@ impl Links {
                 return StreamError::Misaddressed;
             };
             let work = Work::Peer { from, to, inbox, closer: closer.clone(), arrival };
-            if lane.send(work).await.is_err() {
-                return StreamError::Stopping;
-            }
+            lane.put_peer(work);
         }
     }
 

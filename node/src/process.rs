@@ -35,9 +35,10 @@ use crate::{
     data::{DataDirectory, Identity},
     disk::{FileDisk, make_folder},
     driver::Driver,
+    gates::Gates,
     inbox::{Inbox, Item},
-    ingest::{Clients, Ingest},
-    limits::DRAIN_TIMEOUT,
+    ingest::{Clients, Ingest, Places},
+    limits::{CLIENTS_MAX, DRAIN_TIMEOUT},
     links::{Links, Peer, bind},
     node::expect_key,
     roles,
@@ -131,7 +132,7 @@ impl Running {
         let threads = setup
             .verify_threads
             .unwrap_or_else(|| thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        let lanes = Lanes::start(threads, &setup.rules, &counters, verifier, |name, body| {
+        let lanes = Lanes::start(threads, &setup.rules, &counters, &router.gates, verifier, |name, body| {
             lane_threads.push((name.clone(), spawn(name, &ends, body)?));
             Ok(())
         })?;
@@ -200,6 +201,7 @@ impl Running {
             lanes: Arc::clone(&running.lanes),
             reports,
             stopping: stopped,
+            places: Places::new(CLIENTS_MAX),
         };
         tokio::spawn(Arc::new(ingest).accept(client_listener));
         drop(entered);
@@ -491,7 +493,8 @@ fn router(
     }
     let clients = Arc::new(Clients::new(Arc::clone(counters)));
     let counters = Arc::clone(counters);
-    (Arc::new(Router { rules: Arc::clone(&setup.rules), local, remote, clients, counters }), receivers)
+    let gates = Arc::new(Gates::new(local.keys().copied()));
+    (Arc::new(Router { rules: Arc::clone(&setup.rules), local, remote, clients, gates, counters }), receivers)
 }
 
 /// The size of a log's files: a few seconds of full load, and room for the largest entry.

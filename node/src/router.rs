@@ -16,6 +16,7 @@ use fresnel_types::{
 use crate::{
     counters::{Counters, count},
     driver::Outlet,
+    gates::Gates,
     inbox::Inbox,
     ingest::Clients,
     links::Peer,
@@ -32,6 +33,8 @@ pub(crate) struct Router {
     /// The machines of others, with the process that hosts each.
     pub(crate) remote: BTreeMap<Party, Arc<Peer>>,
     pub(crate) clients: Arc<Clients>,
+    /// Of the own workers.
+    pub(crate) gates: Arc<Gates>,
     pub(crate) counters: Arc<Counters>,
 }
 
@@ -88,6 +91,7 @@ impl Postman {
 
 impl Outlet for Postman {
     fn release(&mut self, to: Vec<Party>, message: Message) {
+        self.router.gates.hear(self.from, &message);
         let mut frames = Frames { from: roles::of(self.from), message: &message, encoded: Vec::new() };
         let mut local = Vec::new();
         for party in to {

@@ -47,6 +47,8 @@ pub(crate) enum StreamError {
     Bad(#[from] VerifyError),
     #[error("the other side does not read what it is sent")]
     Overflow,
+    #[error("it was idle, and others wanted its place")]
+    Evicted,
     #[error("a newer connection took its place")]
     Replaced,
     #[error("the TLS handshake failed")]

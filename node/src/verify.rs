@@ -1,8 +1,12 @@
 //! From bytes to checked inputs. Frames are decoded and checked on a few threads, each with its queue, the lane. A
 //! connection always uses the same lane, so its messages reach a machine in order. The control plane has lanes of its
-//! own: a thousand signatures of transactions never stand before a vote.
+//! own: a thousand signatures of transactions never stand before a vote. What clients submit is refused here, unchecked,
+//! when its worker is overloaded or when it waited here for too long.
 
-use std::{io, mem, sync::Arc};
+use std::{
+    io, mem,
+    sync::{Arc, atomic::AtomicU64},
+};
 
 use fresnel_crypto::Verifier;
 use fresnel_types::{
@@ -13,12 +17,15 @@ use fresnel_types::{
     status::Answer,
     verify::Rules,
 };
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::{
+    clock::monotonic_nanos,
     counters::{Counters, add, count},
+    gates::Gates,
     inbox::Inbox,
-    limits::{LANE_FRAMES_MAX, LANE_ROUND_BYTES_MAX, LANE_ROUND_FRAMES_MAX, SIGNATURES_REMEMBERED},
+    limits::{LANE_AGE_MAX, SIGNATURES_REMEMBERED},
+    queue::{LaneQueue, Round},
     stream::{Arrival, Closer, Outbound, StreamError},
 };
 
@@ -31,8 +38,16 @@ pub(crate) enum Work {
     Client { client: Arc<ClientLink>, to: Option<(Party, Inbox)>, arrival: Arrival },
     /// A client is gone; these machines may have known it.
     Gone { client: ClientId, inboxes: Vec<Inbox> },
-    /// The process stops.
-    Stop,
+}
+
+impl Work {
+    /// Bytes to be checked.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Self::Peer { arrival, .. } | Self::Client { arrival, .. } => arrival.body.len(),
+            Self::Gone { .. } => 0,
+        }
+    }
 }
 
 /// A client's connection.
@@ -41,13 +56,22 @@ pub(crate) struct ClientLink {
     pub(crate) id: ClientId,
     pub(crate) outbound: Outbound,
     pub(crate) closer: Closer,
+    /// When it last said anything, by [`monotonic_nanos`].
+    pub(crate) spoke: AtomicU64,
+}
+
+impl ClientLink {
+    /// An open one.
+    pub(crate) fn new(id: ClientId, outbound: Outbound) -> Self {
+        Self { id, outbound, closer: Closer::default(), spoke: AtomicU64::new(monotonic_nanos()) }
+    }
 }
 
 /// The queues of all verify threads.
 #[derive(Debug)]
 pub(crate) struct Lanes {
-    control: Vec<mpsc::Sender<Work>>,
-    bulk: Vec<mpsc::Sender<Work>>,
+    control: Vec<Arc<LaneQueue>>,
+    bulk: Vec<Arc<LaneQueue>>,
 }
 
 impl Lanes {
@@ -57,40 +81,39 @@ impl Lanes {
         threads: usize,
         rules: &Arc<Rules>,
         counters: &Arc<Counters>,
+        gates: &Arc<Gates>,
         verifier: impl Fn() -> io::Result<Verifier>,
         mut spawn: impl FnMut(String, Box<dyn FnOnce() + Send>) -> io::Result<()>,
     ) -> io::Result<Self> {
         let control = threads.div_ceil(4).max(1);
         let mut queues = Vec::new();
         for index in 0..control + threads.max(1) {
-            let (queue, receiver) = mpsc::channel(LANE_FRAMES_MAX);
+            let queue = Arc::new(LaneQueue::default());
+            let waiting = Arc::clone(&queue);
             let fresh = verifier()?;
             // Only on the control plane the same signatures come again.
             let verifier = if index < control { fresh.remembering(SIGNATURES_REMEMBERED) } else { fresh };
-            let (rules, counters) = (Arc::clone(rules), Arc::clone(counters));
-            let lane = Lane { rules, verifier, counters, submissions: Vec::new() };
-            spawn(format!("verify-{index}"), Box::new(move || lane.run(receiver)))?;
+            let (rules, counters, gates) = (Arc::clone(rules), Arc::clone(counters), Arc::clone(gates));
+            let lane = Lane { rules, verifier, counters, gates, submissions: Vec::new() };
+            spawn(format!("verify-{index}"), Box::new(move || lane.run(&waiting)))?;
             queues.push(queue);
         }
         let bulk = queues.split_off(control);
         Ok(Self { control: queues, bulk })
     }
 
-    /// Lets every thread finish what is in its queue and end. Not to be called from within an asynchronous task.
+    /// Lets every thread finish what is in its queue and end.
     pub(crate) fn stop(&self) {
-        for queue in self.control.iter().chain(&self.bulk) {
-            // A thread that has ended needs no telling.
-            let _ = queue.blocking_send(Work::Stop);
-        }
+        self.control.iter().chain(&self.bulk).for_each(|queue| queue.stop());
     }
 
     /// The lane of connection number `connection` on a plane.
-    pub(crate) fn lane(&self, plane: Plane, connection: u64) -> mpsc::Sender<Work> {
+    pub(crate) fn lane(&self, plane: Plane, connection: u64) -> Arc<LaneQueue> {
         let lanes = match plane {
             Plane::Control => &self.control,
             Plane::Bulk => &self.bulk,
         };
-        lanes[(connection % lanes.len() as u64) as usize].clone()
+        Arc::clone(&lanes[(connection % lanes.len() as u64) as usize])
     }
 }
 
@@ -98,6 +121,7 @@ struct Lane {
     rules: Arc<Rules>,
     verifier: Verifier,
     counters: Arc<Counters>,
+    gates: Arc<Gates>,
     /// Submissions that are to be checked together.
     submissions: Vec<Submission>,
 }
@@ -120,42 +144,39 @@ struct Pending {
 }
 
 impl Lane {
-    fn run(mut self, mut queue: mpsc::Receiver<Work>) {
-        let mut stopping = false;
-        while !stopping && let Some(first) = queue.blocking_recv() {
-            let (mut next, mut frames, mut bytes) = (Some(first), 0, 0);
+    fn run(mut self, queue: &LaneQueue) {
+        loop {
+            let Round { peers, clients, is_last } = queue.take();
             let (mut pending, mut messages) = (Vec::new(), Vec::new());
-            while let Some(work) = next.take() {
+            for work in peers {
+                let Work::Peer { from, to, inbox, closer, arrival } = work else {
+                    unreachable!("only links put something among what is of peers");
+                };
+                let Arrival { header, body, share } = arrival;
+                match decoded(&header, &body, from, to) {
+                    _ if closer.is_closed() => {}
+                    Ok(message) => {
+                        pending.push(Pending { from, inbox, closer, share });
+                        messages.push(message);
+                    }
+                    Err(error) => self.refuse(&closer, error),
+                }
+            }
+            self.judge(pending, messages);
+            for (work, waited) in clients {
                 match work {
-                    Work::Peer { from, to, inbox, closer, arrival } => {
-                        bytes += arrival.body.len();
-                        let Arrival { header, body, share } = arrival;
-                        match decoded(&header, &body, from, to) {
-                            _ if closer.is_closed() => {}
-                            Ok(message) => {
-                                pending.push(Pending { from, inbox, closer, share });
-                                messages.push(message);
-                            }
-                            Err(error) => self.refuse(&closer, error),
-                        }
-                    }
-                    Work::Client { client, to, arrival } => {
-                        bytes += arrival.body.len();
-                        self.client(&client, to, arrival);
-                    }
-                    Work::Stop => stopping = true,
+                    Work::Client { client, to, arrival } => self.client(&client, to, arrival, waited),
                     Work::Gone { client, inboxes } => {
                         self.submit();
                         inboxes.iter().for_each(|inbox| inbox.put(Input::Disconnected(client), None));
                     }
-                }
-                frames += 1;
-                if !stopping && frames < LANE_ROUND_FRAMES_MAX && bytes < LANE_ROUND_BYTES_MAX {
-                    next = queue.try_recv().ok();
+                    Work::Peer { .. } => unreachable!("links put nothing among what is of clients"),
                 }
             }
             self.submit();
-            self.judge(pending, messages);
+            if is_last {
+                return;
+            }
         }
     }
 
@@ -171,7 +192,7 @@ impl Lane {
         }
     }
 
-    fn client(&mut self, client: &ClientLink, to: Option<(Party, Inbox)>, arrival: Arrival) {
+    fn client(&mut self, client: &ClientLink, to: Option<(Party, Inbox)>, arrival: Arrival, waited: u64) {
         let Arrival { header, body, share } = arrival;
         let id = client.id;
         let message = match header.message(&body) {
@@ -182,6 +203,11 @@ impl Lane {
         match (message, to) {
             (Message::Submit { request, transactions }, Some((Party::Worker(_, shard), inbox))) => {
                 add(&self.counters.submitted, transactions.len());
+                if let Some(retry_after) = self.overload(shard, waited) {
+                    add(&self.counters.refused_early, transactions.len());
+                    let results = vec![Some(RejectionCode::Overloaded); transactions.len()];
+                    return reply(client, header.to, &Message::Admission { request, results, retry_after });
+                }
                 let together: usize = self.submissions.iter().map(|other| other.transactions.len()).sum();
                 if self.submissions.first().is_some_and(|other| other.shard != shard)
                     || together + transactions.len() > SUBMISSION_MAX
@@ -209,6 +235,13 @@ impl Lane {
             }
             _ => self.refuse(&client.closer, VerifyError::Misplaced.into()),
         }
+    }
+
+    /// Microseconds after which a submission for `shard` that has waited here that long may be sent again, if it is not
+    /// even looked at now.
+    fn overload(&self, shard: ShardId, waited: u64) -> Option<u64> {
+        let late = (waited > LANE_AGE_MAX.as_micros() as u64).then_some(waited);
+        self.gates.shut(shard).max(late)
     }
 
     /// Checks the gathered submissions together and hands them on.

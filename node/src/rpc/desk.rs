@@ -15,13 +15,14 @@ use fresnel_types::{
     status::{Answer, Progress, Query},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch},
     time::timeout,
 };
 
 use super::fault::Fault;
 use crate::{
     limits::{CLIENT_UNHANDLED_BYTES_MAX, FRAME_BYTES_MIN, RPC_CALLS_MAX, RPC_FOLLOWED_MAX},
+    queue::LaneQueue,
     roles,
     router::Router,
     stream::{Arrival, Waiting},
@@ -32,7 +33,7 @@ use crate::{
 pub(super) struct Desk {
     router: Arc<Router>,
     authority: AuthorityIndex,
-    lane: mpsc::Sender<Work>,
+    lane: Arc<LaneQueue>,
     /// Of what was said and is not handled.
     bytes: Arc<Semaphore>,
     calls: Arc<Semaphore>,
@@ -77,7 +78,7 @@ impl Desk {
             self.hear(message.expect("machines of this process say only what can be read"));
             // When more came than was taken in time, some of it is lost: whoever waits must ask again.
             if self.open().link.closer.is_closed() {
-                waiting = self.enter_again().await;
+                waiting = self.enter_again();
             }
         }
     }
@@ -171,8 +172,7 @@ impl Desk {
         let reply = async {
             let share = self.share(body.len()).await;
             let arrival = Arrival { header, body: body.to_vec(), share };
-            // The lane is gone only when the process stops, and then nobody answers.
-            let _ = self.lane.send(Work::Client { client: link, to, arrival }).await;
+            self.lane.put_client(link.id, Work::Client { client: link, to, arrival });
             receiver.await
         };
         match timeout(patience, reply).await {
@@ -209,7 +209,7 @@ impl Desk {
     }
 
     /// Another place among the clients, since the old one was closed.
-    async fn enter_again(&self) -> Waiting {
+    fn enter_again(&self) -> Waiting {
         let (link, waiting) = self.router.clients.enter();
         let old = {
             let mut open = self.open();
@@ -218,8 +218,7 @@ impl Desk {
         };
         self.router.clients.leave(old.id);
         let inboxes = self.router.local.values().cloned().collect();
-        // As in `say`.
-        let _ = self.lane.send(Work::Gone { client: old.id, inboxes }).await;
+        self.lane.put_client(old.id, Work::Gone { client: old.id, inboxes });
         waiting
     }
 
