@@ -51,6 +51,8 @@ pub(crate) struct Horizon {
     pub(crate) earliest: Timestamp,
     /// Valid until later is too far ahead.
     pub(crate) latest: Timestamp,
+    /// Whether what is admitted now would wait for too long.
+    pub(crate) is_late: bool,
 }
 
 impl Admission {
@@ -64,11 +66,12 @@ impl Admission {
         transaction: &Transaction,
         account: &dyn Fn(&Address) -> Option<Account>,
     ) -> Result<Member, RejectionCode> {
-        if transaction.valid_until < horizon.earliest || transaction.valid_until > horizon.latest {
-            return Err(RejectionCode::Expired);
-        }
+        // Whatever else holds of it by now, who sends again what is here wants to hear how it goes on.
         if self.known.contains(&id) {
             return Err(RejectionCode::Duplicate);
+        }
+        if transaction.valid_until < horizon.earliest || transaction.valid_until > horizon.latest {
+            return Err(RejectionCode::Expired);
         }
         let sender = transaction.sender.address();
         let Some(account) = account(&sender) else {
@@ -87,7 +90,7 @@ impl Admission {
         {
             return Err(RejectionCode::Quota);
         }
-        if self.pending >= limits.pending_max {
+        if self.pending >= limits.pending_max || horizon.is_late {
             return Err(RejectionCode::Overloaded);
         }
         let member = Member { id, sender, client: Some(client), fee: transaction.fee.0 };

@@ -32,6 +32,9 @@ pub struct Batching {
     pub pending_per_sender_max: usize,
     /// Of these, those of one connection.
     pub pending_per_client_max: usize,
+    /// Microseconds that what was admitted may wait to be ordered, or what was ordered to be certified, before more is
+    /// refused: what comes then would be late, and its client may go to another authority.
+    pub queue_age_max: u64,
     /// Bytes of executed batches kept for peers, oldest dropped first.
     pub retained_bytes: usize,
     /// Bytes of one author's batches kept here that no proposal named yet; more are not taken until some are named.
@@ -46,6 +49,7 @@ impl Default for Batching {
             pending_max: 200_000,
             pending_per_sender_max: 64,
             pending_per_client_max: 50_000,
+            queue_age_max: 800_000,
             retained_bytes: 512 << 20,
             unnamed_bytes_per_author_max: 64 << 20,
         }

@@ -1,10 +1,12 @@
 //! Bounds and intervals that nobody needs to set.
 
-/// Ids of ordered transactions remembered to refuse duplicates; older ones are refused by their nonce.
-pub(crate) const REMEMBERED_MAX: usize = 65_536;
+/// Ids of ordered transactions remembered to refuse duplicates until they are executed, five seconds of full load; older
+/// ones are refused by their nonce.
+pub(crate) const REMEMBERED_MAX: usize = 262_144;
 
-/// Microseconds after which a client that met a full queue may try again.
-pub(crate) const RETRY_AFTER: u64 = 100_000;
+/// The least and the most microseconds after which a client that met a full queue may try again.
+pub(crate) const RETRY_AFTER_MIN: u64 = 100_000;
+pub(crate) const RETRY_AFTER_MAX: u64 = 2_000_000;
 
 /// Least and most microseconds before an unacknowledged batch is sent again.
 pub(crate) const RESEND_MIN: u64 = 50_000;

@@ -10,7 +10,7 @@ use crate::{
     Config,
     admission::{Admission, Horizon, Member},
     fetch::{Fetch, Reason},
-    limits::{IDS_MAX, NAMED_DEPTHS, REQUEST_BATCHES_MAX, RETRY_AFTER},
+    limits::{IDS_MAX, NAMED_DEPTHS, REQUEST_BATCHES_MAX, RETRY_AFTER_MAX, RETRY_AFTER_MIN},
     own::{Open, OwnBatches},
     store::{State, Store},
 };
@@ -142,8 +142,12 @@ impl Mempool {
         effects: &mut Vec<Effect>,
     ) -> Submission {
         let base = if commit_time == Timestamp(0) { now } else { commit_time };
-        let horizon =
-            Horizon { earliest: commit_time, latest: base.plus(self.config.rules.parameters.validity_max) };
+        let age = self.age(now);
+        let horizon = Horizon {
+            earliest: commit_time,
+            latest: base.plus(self.config.rules.parameters.validity_max),
+            is_late: age > self.config.batching.queue_age_max,
+        };
         let mut results = Vec::with_capacity(transactions.len());
         for signed in transactions {
             let admitted = signed.and_then(|(id, signed)| {
@@ -169,8 +173,17 @@ impl Mempool {
         let full = |code: &Option<RejectionCode>| {
             matches!(code, Some(RejectionCode::Overloaded | RejectionCode::Quota))
         };
-        let retry_after = if results.iter().any(full) { RETRY_AFTER } else { 0 };
-        Submission { results, retry_after }
+        let retry_after = (age / 2).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
+        Submission { retry_after: if results.iter().any(full) { retry_after } else { 0 }, results }
+    }
+
+    /// For how long what was admitted first has waited to be ordered, or, by the number of blocks, what was ordered to be
+    /// certified.
+    pub fn age(&self, now: Timestamp) -> u64 {
+        let open = (!self.open.transactions.is_empty()).then_some(self.open.since);
+        let oldest = self.own.oldest().into_iter().chain(open).min();
+        let unordered = oldest.map_or(0, |oldest| now.since(oldest));
+        unordered.max(self.lag.saturating_mul(self.config.rules.parameters.block_interval))
     }
 
     fn add(&mut self, now: Timestamp, signed: SignedTransaction, member: Member, effects: &mut Vec<Effect>) {
@@ -445,6 +458,12 @@ impl Mempool {
     fn seal_deadline(&self) -> Option<Timestamp> {
         let open = !self.open.transactions.is_empty();
         open.then(|| self.open.since.plus(self.config.batching.delay_max))
+    }
+
+    /// Own batches that are sealed and not ordered, in seal order.
+    #[cfg(test)]
+    pub(crate) fn own_names(&self) -> Vec<BatchRef> {
+        self.own.ids().filter_map(|id| Some(head(*id, self.store.get(id)?, self.config.shard)?.1)).collect()
     }
 
     /// Transactions admitted here and not ordered.

@@ -109,6 +109,11 @@ impl OwnBatches {
         self.sealed.is_empty()
     }
 
+    /// When the oldest of them was sealed, of those that were since the start.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.sealed.values().map(|sealed| sealed.sent).find(|sent| *sent > Timestamp(0))
+    }
+
     /// Adds a batch that is durable here. `sent` is none when it comes from the log: then it goes out as soon as a
     /// clock is known.
     pub(crate) fn seal(

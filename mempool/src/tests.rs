@@ -274,6 +274,48 @@ fn each_reason_to_refuse_is_named() {
 }
 
 #[test]
+fn what_would_wait_too_long_is_refused_early_and_peers_never_are() {
+    let mut mempool = mempool(0, 4, Batching { queue_age_max: 500_000, ..Batching::default() });
+    let mut effects = vec![];
+    let mut at = |mempool: &mut Mempool, now: Timestamp, nonce| {
+        let signed = verified(vec![transfer(1, nonce).sign(&key(1))]);
+        let account = |_: &Address| Some(Account { balance: Amount(100), ..Account::default() });
+        mempool.submit(now, CLIENT, signed, now, &account, &mut effects)
+    };
+    let expected = |code, retry_after| Submission { results: vec![code], retry_after };
+    assert_eq!(at(&mut mempool, NOW, 0), expected(None, 0));
+    assert_eq!(at(&mut mempool, NOW.plus(500_000), 1), expected(None, 0));
+    let late = NOW.plus(500_001);
+    let overloaded = Some(RejectionCode::Overloaded);
+    assert_eq!(at(&mut mempool, late, 2), expected(overloaded, 250_000), "half as long again");
+    assert_eq!(at(&mut mempool, late, 0), expected(Some(RejectionCode::Duplicate), 0), "it is here");
+    let (bytes, name) = batch(1, 7);
+    let mut taken = vec![];
+    mempool.handle(late, worker(1), Message::Batch(bytes), &mut taken);
+    assert_eq!(persisted(&taken), vec![name.id], "what a peer sends is not refused");
+    let own: Vec<_> = mempool.own_names();
+    mempool.order(late, &order(0, 0, own.iter().map(|name| ordered(0, *name)).collect()), &mut taken);
+    assert_eq!(at(&mut mempool, late, 2), expected(None, 0));
+    // So many blocks of 20 ms wait to be certified, while nothing waits to be ordered.
+    let own: Vec<_> = mempool.own_names();
+    mempool.order(late, &order(0, 26, own.iter().map(|name| ordered(0, *name)).collect()), &mut taken);
+    assert_eq!(at(&mut mempool, late, 3), expected(overloaded, 260_000));
+    mempool.order(late, &order(0, 25, vec![]), &mut taken);
+    assert_eq!(at(&mut mempool, late, 3), expected(None, 0));
+}
+
+#[test]
+fn who_sends_again_what_is_here_hears_so_whatever_became_of_it() {
+    let mut mempool = mempool(0, 4, Batching::default());
+    let effects = &mut vec![];
+    submit_one(&mut mempool, 0, effects);
+    let signed = || verified(vec![transfer(1, 0).sign(&key(1))]);
+    let later = NOW.plus(1_000_000_000_000);
+    let again = mempool.submit(later, ClientId(2), signed(), later, &|_| None, effects);
+    assert_eq!(again.results, vec![Some(RejectionCode::Duplicate)], "expired and without funds by now");
+}
+
+#[test]
 fn ordering_frees_the_quotas_and_remembers_the_ids() {
     let mut mempool =
         mempool(0, 1, Batching { pending_max: 1, pending_per_sender_max: 1, ..Batching::default() });
