@@ -289,7 +289,11 @@ impl Beacon {
             | Query::Transaction(_)
             | Query::Records(_)
             | Query::Follow(_)
-            | Query::Proof(_) => Answer::Unsupported,
+            | Query::Proof(_)
+            | Query::AccountFrom(..)
+            | Query::Trace(_)
+            | Query::Traces
+            | Query::Counts => Answer::Unsupported,
         }
     }
 

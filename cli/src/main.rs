@@ -21,6 +21,7 @@ mod sim;
 mod status;
 mod transfer;
 mod values;
+mod trace;
 mod version;
 
 use std::process::ExitCode;
@@ -84,6 +85,8 @@ fn main() -> ExitCode {
         Command::Beacon(command) => process::run(command, Hosts::Beacon),
         Command::Shard(command) => process::run(command, Hosts::Workers),
         Command::Config(command) => process::config(command),
+    /// Show when a sampled transaction took which step at every authority.
+    Trace(trace::Arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
@@ -108,6 +111,7 @@ mod tests {
 
     #[test]
     fn arguments_are_well_formed() {
+        Command::Trace(arguments) => trace::run(arguments),
         super::Arguments::command().debug_assert();
     }
 }

@@ -14,7 +14,7 @@ use fresnel_crypto::Verifier;
 use fresnel_types::{
     BlockIndex, ClientId, Input, Message, Party,
     frame::{HEADER_BYTES, Header},
-    status::{Answer, BeaconStatus, Query, WorkerStatus},
+    status::{Answer, BeaconStatus, Query, WorkerCounts, WorkerStatus},
 };
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -32,6 +32,7 @@ use crate::{
     router::Router,
     stats::{Ledger, rss_bytes},
     stream::{Stopping, Waiting},
+    worker_metrics,
 };
 
 /// What the operator can see.
@@ -69,11 +70,27 @@ impl Admin {
 
     /// Where every machine of this process is, as far as it says so in time.
     async fn positions(&self) -> BTreeMap<Party, Option<Position>> {
+        let mut answers = self.ask_all(&Query::Status).await;
+        let position = |party: &Party| (*party, answers.remove(party).and_then(Position::of));
+        self.router.local.keys().map(position).collect()
+    }
+
+    /// What every worker of this process counted, as far as it says so in time.
+    async fn counts(&self) -> BTreeMap<Party, WorkerCounts> {
+        let answers = self.ask_all(&Query::Counts).await.into_iter();
+        let counts = answers.filter_map(|(party, answer)| match answer {
+            Answer::Counts(counts) => Some((party, *counts)),
+            _ => None,
+        });
+        counts.collect()
+    }
+
+    /// Asks every machine of this process; who does not answer in time is left out.
+    async fn ask_all(&self, query: &Query) -> BTreeMap<Party, Answer> {
         let mut verifier = self.verifier.lock().await;
         let mut visit = Visit::new(&self.router.clients);
         let parties: Vec<Party> = self.router.local.keys().copied().collect();
-        let mut positions: BTreeMap<Party, Option<Position>> =
-            parties.iter().map(|party| (*party, None)).collect();
+        let mut answers = BTreeMap::new();
         let mut open = 0;
         for (request, inbox) in (0..).zip(self.router.local.values()) {
             let query = Message::Query { request, query: Query::Status };
@@ -90,14 +107,14 @@ impl Admin {
             while open > 0 {
                 let Some((request, answer)) = visit.hear().await else { return };
                 if let Some(party) = usize::try_from(request).ok().and_then(|index| parties.get(index)) {
-                    positions.insert(*party, Position::of(answer));
+                    answers.insert(*party, answer);
                 }
                 open -= 1;
             }
         };
         // Who has not answered by then is silent.
         let _ = timeout(STATUS_TIMEOUT, hear).await;
-        positions
+        answers
     }
 }
 
@@ -186,11 +203,11 @@ async fn readiness(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
-    let positions = admin.positions().await;
+    let (positions, counts) = (admin.positions().await, admin.counts().await);
     let read = || Ok::<_, io::Error>((Stats::take(&admin.ledger, &admin.router.counters)?, rss_bytes()?));
     match read() {
         Ok((stats, rss)) => {
-            let body = render(&stats, rss, &positions);
+            let body = render(&stats, rss, &admin.router.counters.space.gauges(), &positions, &counts);
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -215,7 +232,13 @@ async fn set_log_filter(State(admin): State<Arc<Admin>>, text: String) -> Respon
 
 /// Everything as Prometheus reads it. Each call has a recorder of its own: nothing is counted twice, a machine that
 /// fell silent leaves no stale values, and processes that share an operating system process do not meet.
-fn render(stats: &Stats, rss: u64, positions: &BTreeMap<Party, Option<Position>>) -> String {
+fn render(
+    stats: &Stats,
+    rss: u64,
+    space: &[(&str, u64)],
+    positions: &BTreeMap<Party, Option<Position>>,
+    counts: &BTreeMap<Party, WorkerCounts>,
+) -> String {
     let recorder = PrometheusBuilder::new().build_recorder();
     let handle = recorder.handle();
     metrics::with_local_recorder(&recorder, || {
@@ -240,11 +263,15 @@ fn describe() {
     for (name, help) in Counters::DESCRIPTIONS {
         describe_counter!(format!("fresnel_{name}_total"), help.trim());
     }
+        for (party, counts) in counts {
+            worker_metrics::record(&roles::name(roles::of(*party)), counts);
+        }
     for (name, help) in [
         ("build_info", "Always 1; says which version runs."),
         ("memory_resident_bytes", "Memory that the process holds."),
         ("memory_resident_max_bytes", "The most memory that the process ever held."),
         ("thread_cpu_seconds", "CPU time of the threads of each name since the start."),
+    worker_metrics::describe();
         ("machine_answers", "Whether the machine said in time where it is."),
         ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
         ("beacon_round", "The round of the beacon's last vertex."),

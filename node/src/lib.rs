@@ -37,6 +37,8 @@ pub mod topology;
 mod verify;
 
 pub use checkpoints::StoreError;
+mod worker_metrics;
+mod verify_data;
 pub use config::{Config, ConfigError};
 pub use data::{DataError, Identity};
 pub use keys::KeyError;

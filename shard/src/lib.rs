@@ -6,7 +6,8 @@
 //!
 //! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
 //! `settlement` follows each transaction to its end, `checkpoints` is
-//! about what a restart begins with, `proofs` ties accounts to certified records, `worker` is the switch.
+//! about what a restart begins with, `proofs` ties accounts to certified records, `traces` and `tally` are
+//! what operators are shown, `worker` is the switch.
 
 #![forbid(unsafe_code)]
 
@@ -16,6 +17,8 @@ mod checkpoints;
 mod limits;
 mod proofs;
 mod settlement;
+mod tally;
+mod traces;
 mod worker;
 
 pub use checkpoints::Checkpointing;

@@ -21,5 +21,12 @@ pub(crate) const NEWS_PER_MESSAGE_MAX: usize = 1_024;
 /// Proofs that wait for certification: with paths of 30 hashes and records of many shards, some ten megabytes.
 pub(crate) const PROOFS_WAITING_MAX: usize = 1_024;
 
-/// Records between that of a proof and the certified one; certification jumps by a few.
-pub(crate) const PROOF_RECORDS_MAX: usize = 256;
+/// Outcomes and consumed receipts kept for proofs: twelve megabytes, and half a minute of ten thousand transactions a
+/// second.
+pub(crate) const RESULTS_RETAINED: usize = 262_144;
+
+/// Sampled transactions whose way is remembered: at 50,000 a second of a shard, 80 seconds of them.
+pub(crate) const TRACES_MAX: usize = 4_096;
+
+/// Batches of which it is remembered when they were stored and ordered: as many as may wait to be executed.
+pub(crate) const BATCHES_TRACED_MAX: usize = 4_096;

@@ -84,14 +84,15 @@ impl Settlement {
         self.news.get(transaction).map(|known| known.progress)
     }
 
-    /// A commit holds the transaction.
+    /// A commit holds the transaction, which was admitted here. After a restart nobody told of it yet, and whoever was
+    /// told that it is ordered before must find it so again.
     pub(crate) fn ordered(&mut self, transaction: &TransactionId) {
-        if let Some(known) = self.news.find(transaction)
-            && known.progress.level < Level::Ordered
-        {
+        let (_, known) = self.news.enter(*transaction);
+        if known.progress.level < Level::Ordered {
             known.progress.level = Level::Ordered;
             tell(&mut self.outbox, known);
         }
+        self.news.forget_oldest();
     }
 
     /// A block was executed with these outcomes and this outbox; `returned` are the transactions whose bounces it

@@ -7,8 +7,8 @@ use fresnel_executor::{
     BlockInput, BlockOutput, Engine, Executor,
     engine::{Clock, Policy},
 };
-use fresnel_mempool::{Batching, Mempool};
-use fresnel_state::Tree;
+use fresnel_mempool::{Batching, Counters, Mempool};
+use fresnel_state::{MultiProof, Tree};
 use fresnel_types::{
     Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Entries,
     EntryNumber, Genesis, Input, LogEntry, Machine, Message, Order, OrderedBatch, Outcome, Pair, Party,
@@ -22,7 +22,7 @@ use fresnel_types::{
     leaves::Account,
     message::Offer,
     receipt::outbox_root,
-    status::{Answer, Query, WorkerStatus},
+    status::{Answer, Query, Unproven, WorkerCounts, WorkerStatus},
     verify::Rules,
 };
 
@@ -34,6 +34,8 @@ use crate::{
     proofs::Proofs,
     settlement::Settlement,
 };
+    tally::Tally,
+    traces::Traces,
 
 mod snapshot;
 
@@ -123,6 +125,8 @@ pub struct Worker {
     attestations: Vec<Attestation>,
     checkpoints: Checkpoints,
 }
+    traces: Traces,
+    tally: Tally,
 
 impl Worker {
     /// Restores a worker from its last checkpoint, if it has one, and its log; an empty log without one starts from the
@@ -152,6 +156,8 @@ impl Worker {
         worker.replay(entries, now)?;
         worker.attestations = worker.chain.outstanding();
         Ok(worker)
+        // What was executed again just now took its steps in an earlier life.
+        (worker.traces, worker.tally) = (Traces::default(), Tally::default());
     }
 
     fn genesis(config: Config, now: Timestamp) -> Self {
@@ -188,6 +194,8 @@ impl Worker {
             attestations: Vec::new(),
             checkpoints,
             rules,
+            traces: Traces::default(),
+            tally: Tally::default(),
         }
     }
 
@@ -205,6 +213,27 @@ impl Worker {
     }
 
     /// Closed blocks that were not executed yet.
+    /// What was counted, and what waits.
+    pub fn counts(&self, now: Timestamp) -> WorkerCounts {
+        let Counters { admitted, rejected, sealed, stored, refused, resent, requested } = self.mempool.counters();
+        let others = self.rules.shards.iter().filter(|shard| *shard != self.shard);
+        let limit = self.rules.parameters.window;
+        WorkerCounts {
+            admitted,
+            rejected,
+            batches_sealed: sealed,
+            batches_stored: stored,
+            batches_refused: refused,
+            batches_resent: resent,
+            batches_requested: requested,
+            unordered: self.mempool.pending(),
+            queue_age: self.mempool.age(now),
+            blocks_waiting: self.blocks.waiting() as u64,
+            windows: others.map(|other| (other, self.executor.pair(other).outstanding(), limit)).collect(),
+            ..self.tally.counts()
+        }
+    }
+
     pub fn waiting_blocks(&self) -> usize {
         self.blocks.waiting()
     }
@@ -271,7 +300,7 @@ impl Worker {
             Message::Bundle(_) | Message::BundleRequest { .. } => {
                 self.crossshard.handle(now, from, message, effects)
             }
-            Message::Query { request, query } => self.query(from, request, &query, effects),
+            Message::Query { request, query } => self.query(now, from, request, &query, effects),
             // Whatever else passes the link is for beacons or clients, and says nothing to a worker.
             _ => {}
         }
@@ -355,7 +384,7 @@ impl Worker {
                     batches: &batches.iter().map(Vec::as_slice).collect::<Vec<_>>(),
                 })
             };
-            self.conclude(&block, output, &receipts, effects);
+            self.conclude(now, &block, output, &receipts, effects);
         }
     }
 
@@ -389,6 +418,7 @@ impl Worker {
     fn conclude(
         &mut self,
         block: &Block,
+        now: Timestamp,
         output: BlockOutput,
         receipts: &[(ShardId, Receipt)],
         effects: &mut Vec<Effect>,
@@ -419,6 +449,9 @@ impl Worker {
         });
         let returned: Vec<_> = returned.collect();
         let fresh = self.settlement.executed(
+        self.tally.executed(&output.outcomes, &output.applied);
+        let counts = block.batches.iter().map(|ordered| (ordered.batch.id, ordered.batch.count));
+        self.traces.executed(now, record.block, counts, &output.outcomes, receipts);
             record.block,
             &output.outcomes,
             &output.outbox,
@@ -475,6 +508,9 @@ impl Worker {
                 self.settlement.listen(client, *id);
             }
         }
+                if result.is_none() {
+                    self.traces.admitted(now, *id);
+                }
         effects.push(Effect::Send {
             to: vec![Party::Client(client)],
             message: Message::Admission {
@@ -485,24 +521,32 @@ impl Worker {
         });
     }
 
-    fn query(&mut self, from: Party, request: u64, query: &Query, effects: &mut Vec<Effect>) {
+    fn query(
+        &mut self,
+        now: Timestamp,
+        from: Party,
+        request: u64,
+        query: &Query,
+        effects: &mut Vec<Effect>,
+    ) {
+        let account = |owner| Answer::Account { block: self.executed, account: self.executor.account(owner) };
         let answer = match (query, from) {
-            (Query::Account(owner), _) => {
-                Answer::Account { block: self.executed, account: self.executor.account(owner) }
-            }
+            (Query::Account(owner), _) => account(owner),
+            (Query::AccountFrom(_, block), _) if self.executed < *block => Answer::Behind(self.executed),
+            (Query::AccountFrom(owner, _), _) => account(owner),
             (Query::Transaction(id), _) => Answer::Transaction(self.settlement.progress(id)),
             (Query::Follow(id), Party::Client(client)) => {
                 Answer::Transaction(self.settlement.follow(client, *id))
             }
-            (Query::Proof(owner), Party::Client(client))
-                if self.rules.shards.of_prefix(owner.prefix()) == self.shard =>
-            {
-                let path = codec::encode(&self.tree.prove(&Account::key(owner)));
-                let account = self.executor.account(owner);
-                return self.proofs.ask(client, request, account, path, &self.chain, effects);
+            (Query::Proof(wanted), Party::Client(client)) => {
+                let claim = self.claim(wanted);
+                return self.proofs.ask(client, request, claim, &self.chain, effects);
             }
             (Query::Records(from), _) => Answer::Records(self.records_of_an_answer(*from)),
             (Query::Status, _) => Answer::Worker(self.status()),
+            (Query::Trace(id), _) => Answer::Trace(self.traces.get(id).cloned().map(Box::new)),
+            (Query::Traces, _) => Answer::Traces(self.traces.newest()),
+            (Query::Counts, _) => Answer::Counts(Box::new(self.counts(now))),
             (Query::Commits(_) | Query::Commit(_) | Query::Follow(_) | Query::Proof(_), _) => {
                 Answer::Unsupported
             }
@@ -601,3 +645,6 @@ impl Machine for Worker {
         [self.mempool.deadline(), self.crossshard.deadline()].into_iter().flatten().min()
     }
 }
+        self.traces.observe(now, &effects[before..]);
+        self.tally.observe(&effects[before..]);
+        self.traces.certified(now, self.chain.confirmed(), &|id| self.settlement.progress(id));

@@ -34,6 +34,7 @@ pub mod record;
 pub mod rpc;
 pub mod status;
 pub mod transaction;
+pub mod trace;
 pub mod verify;
 pub mod vertex;
 pub mod write_set;

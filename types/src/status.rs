@@ -65,6 +65,17 @@ pub enum Query {
 }
 
 /// An answer to the [`Query`] of the same name.
+    /// Who attested a record, as far back as it is remembered. To a beacon.
+    Attested(Attestation),
+    /// As [`Query::Account`], not before this block: whoever has seen a later state must not be shown an earlier one,
+    /// whichever authority it asks. To a worker.
+    AccountFrom(Address, BlockIndex),
+    /// The way of a sampled transaction. To a worker.
+    Trace(TransactionId),
+    /// The ids of sampled transactions that are remembered, the newest first, as many as fit a reply. To a worker.
+    Traces,
+    /// What was counted since the start, and what waits. To a worker.
+    Counts,
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum Answer {
     /// The account, if it exists, after this executed block.
@@ -92,31 +103,16 @@ pub enum Answer {
     Commit(Option<Box<Commit>>),
     /// The worker has no proof to give.
     Unproven(Unproven),
-}
-
-/// An account after a block, with all that ties it to a certified record. `fresnel_client::check_account` checks it.
-#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
-pub struct AccountProof {
-    /// The account after the block of `record`, if it exists.
-    pub account: Option<Account>,
-    /// The way to its leaf in the state of `record`: an encoded `fresnel_state::Proof`.
-    pub path: Vec<u8>,
-    /// The record of the block.
-    pub record: Record,
-    /// The mountain range over the records before `record`.
-    pub range: Mmr,
-    /// The digests of the records between `record` and `head`.
-    pub between: Vec<RecordDigest>,
-    /// The record that a quorum attested, when that is a later one than `record`; it commits to all before.
-    pub head: Option<Record>,
-}
-
-impl AccountProof {
-    /// The record that a quorum attested.
-    pub fn certified(&self) -> Certified {
-        let head = self.head.as_ref().unwrap_or(&self.record);
-        Certified { block: head.block, record: head.digest() }
-    }
+    /// Attestations of the record, ascending by author; fewer than a quorum when it is forgotten or not certified.
+    Attested(Vec<SignedAttestation>),
+    /// The worker has executed no further than this block, which is before the one asked for.
+    Behind(BlockIndex),
+    /// The way, if the transaction is sampled and remembered.
+    Trace(Option<Box<Trace>>),
+    /// Ids, the newest first.
+    Traces(Vec<TransactionId>),
+    /// Counts.
+    Counts(Box<WorkerCounts>),
 }
 
 /// Why there is no proof.
@@ -155,6 +151,47 @@ pub struct WorkerStatus {
 pub struct BeaconStatus {
     /// The round of its last vertex.
     pub round: Round,
+/// What a worker counted since its start, and what waits in it now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct WorkerCounts {
+    /// Transactions admitted.
+    pub admitted: u64,
+    /// Transactions refused.
+    pub rejected: u64,
+    /// Own batches sealed.
+    pub batches_sealed: u64,
+    /// Own batches offered to the beacon; once more where they were void.
+    pub batches_offered: u64,
+    /// Transactions in those.
+    pub batched: u64,
+    /// Bytes of those.
+    pub batch_bytes: u64,
+    /// Batches of others stored.
+    pub batches_stored: u64,
+    /// Batches of others not taken.
+    pub batches_refused: u64,
+    /// Times a batch was sent again.
+    pub batches_resent: u64,
+    /// Requests for missing batches.
+    pub batches_requested: u64,
+    /// Blocks executed.
+    pub blocks: u64,
+    /// Transactions by how they ended, in the order in which the first of each kind did.
+    pub outcomes: Vec<(Outcome, u64)>,
+    /// Receipts of other shards applied.
+    pub applied: u64,
+    /// Receipts of other shards sent back.
+    pub bounced: u64,
+    /// Transactions admitted and not ordered.
+    pub unordered: u64,
+    /// Microseconds that the oldest of them has waited, or, by blocks, what is ordered to be certified.
+    pub queue_age: u64,
+    /// Closed blocks that were not executed.
+    pub blocks_waiting: u64,
+    /// Per other shard: requests towards it whose end this shard has not seen, and how many there may be.
+    pub windows: Vec<(ShardId, u64, u64)>,
+}
+
     /// Its last commit.
     pub commit: CommitIndex,
     /// The digest of that commit.
