@@ -22,7 +22,7 @@ pub use program::{Counter, Program, View};
 
 use crate::{
     engine::{
-        frontier::{Ended, Frontier, Tally},
+        frontier::{Ended, Frontier},
         modes::{Modes, Step, Switch},
         pool::Pool,
         speculation::{Memory, Padded, Shape, Speculation, WINDOW_MAX},
@@ -88,6 +88,13 @@ pub struct Metrics {
     pub speculation_ns: u64,
 }
 
+impl Metrics {
+    /// Second executions, whatever the cause. No transaction has a third.
+    pub fn reexecuted(&self) -> u64 {
+        self.reexecuted_value + self.reexecuted_existence + self.reexecuted_counter + self.reexecuted_wasted
+    }
+}
+
 /// Executes blocks. It has its own threads for as long as it lives, since a block is too short to start any.
 pub struct Engine {
     pool: Pool,
@@ -99,7 +106,12 @@ pub struct Engine {
     turn: u32,
     /// What a transaction took one thread in the last speculation, to go by where no serial execution was measured.
     speculated_ns: Option<u64>,
+    /// How long a chunk lasts.
+    chunk_ns: u64,
     metrics: Metrics,
+    /// What tests want to see.
+    #[cfg(test)]
+    forced: Option<Shape>,
 }
 
 impl Engine {
@@ -116,7 +128,10 @@ impl Engine {
             memory,
             turn: 0,
             speculated_ns: None,
+            chunk_ns: CHUNK_NS_MAX,
             metrics: Metrics::default(),
+            #[cfg(test)]
+            forced: None,
         }
     }
 
@@ -214,7 +229,7 @@ impl Engine {
             committed: Padded::default(),
             stop: Padded::default(),
             lacks_room: false.into(),
-            frontier: Padded(Frontier::new(mem::take(outcomes), counters.to_vec()).into()),
+            frontier: Padded(Frontier::new(mem::take(outcomes), counters).into()),
         });
         self.pool.run(job.clone());
         let done = Arc::into_inner(job).expect("all threads let go of a job before it is over");
@@ -222,15 +237,26 @@ impl Engine {
         *outcomes = frontier.outcomes;
         counters.copy_from_slice(&frontier.counters);
         drop(done.memory);
-        self.end_turn(table, &frontier.tally);
+        self.end_turn(table);
         frontier.ended
     }
 
     fn shape(&self) -> Shape {
+        #[cfg(test)]
+        if let Some(forced) = self.forced {
+            return forced;
+        }
         let mean_ns = self.modes.mean_ns().or(self.speculated_ns).unwrap_or(MEAN_NS_UNKNOWN).max(1);
-        let chunk = (CHUNK_NS / mean_ns).clamp(1, CHUNK_MAX) as u32;
+        let chunk = (self.chunk_ns / mean_ns).clamp(1, CHUNK_MAX) as u32;
         let window = (chunk * CHUNKS_AHEAD * self.pool.threads() as u32).clamp(WINDOW_MIN, WINDOW_MAX);
-        Shape { chunk, window, gives_up: self.policy == Policy::Auto, helps: mean_ns >= HELPS_NS }
+        Shape {
+            chunk,
+            window,
+            gives_up: self.policy == Policy::Auto,
+            helps: chunk == 1,
+            #[cfg(test)]
+            denies_one_in: 0,
+        }
     }
 
     /// So that nothing of an earlier speculation, not even of one that a panic ended, is taken for something of the next.
@@ -244,22 +270,30 @@ impl Engine {
     }
 
     /// Collects what the threads left, and makes records larger that lacked room.
-    fn end_turn(&mut self, table: &mut Table, tally: &Tally) {
+    fn end_turn(&mut self, table: &mut Table) {
         let metrics = &mut self.metrics;
         metrics.speculations += 1;
-        metrics.validations += tally.validations;
-        metrics.in_turn += tally.in_turn;
-        metrics.taken_over += tally.taken_over;
-        metrics.reexecuted_value += tally.conflicts_value;
-        metrics.reexecuted_existence += tally.conflicts_existence;
-        metrics.reexecuted_counter += tally.conflicts_counter;
-        metrics.reexecuted_wasted += tally.wasted;
-        let mut wanted = 0;
+        let (mut wanted, mut validations, mut conflicts) = (0, 0, 0);
         for worker in &self.memory.workers {
             let mut worker = lock(worker);
-            metrics.executions_ahead += mem::take(&mut worker.executions);
+            let tally = mem::take(&mut worker.tally);
+            metrics.executions_ahead += tally.executions_ahead;
+            metrics.validations += tally.validations;
+            metrics.in_turn += tally.in_turn;
+            metrics.taken_over += tally.taken_over;
+            metrics.reexecuted_value += tally.conflicts_value;
+            metrics.reexecuted_existence += tally.conflicts_existence;
+            metrics.reexecuted_counter += tally.conflicts_counter;
+            metrics.reexecuted_wasted += tally.wasted;
+            validations += tally.validations;
+            conflicts += tally.conflicts_value + tally.conflicts_existence + tally.conflicts_counter;
             wanted = wanted.max(mem::take(&mut worker.words_wanted));
             table.note_changed(&mut worker.changed);
+        }
+        if conflicts > validations / CONFLICTS_MANY {
+            self.chunk_ns = (self.chunk_ns / 2).max(CHUNK_NS_MIN);
+        } else if conflicts < validations / CONFLICTS_FEW {
+            self.chunk_ns = (self.chunk_ns * 2).min(CHUNK_NS_MAX);
         }
         let words = self.memory.records.words();
         if wanted.min(WORDS_MAX) > words {
@@ -287,7 +321,7 @@ fn run_serially<P: Program>(
 ) {
     let end = outcomes.len() + count;
     let (slots, epoch, changed) = table.parts();
-    let mut view = Direct { slots, epoch, changed, counters, met_list: false, added_to: 0 };
+    let mut view = Direct { slots, epoch, changed, counters, published: 0, met_list: false, added_to: 0 };
     for transaction in outcomes.len()..end {
         if transaction + PREFETCHED < end {
             program.places(transaction + PREFETCHED).for_each(|place| prefetch(slots.get(place)));
@@ -299,17 +333,21 @@ fn run_serially<P: Program>(
 /// How many transactions ahead of their execution places are brought into the cache.
 const PREFETCHED: usize = 16;
 
-/// A chunk is about this much work: long beside the taking of it, short beside a block.
-const CHUNK_NS: u64 = 4_000;
-const CHUNK_MAX: u64 = 32;
+/// A chunk is about this much work. To hand the frontier on takes half a microsecond of both threads; so chunks are long
+/// where transactions seldom conflict, and shorter where they do, since what conflicts is within a few chunks.
+const CHUNK_NS_MAX: u64 = 32_000;
+const CHUNK_NS_MIN: u64 = 4_000;
+const CHUNK_MAX: u64 = 64;
+
+/// Chunks get shorter when more than one in so many executions ahead conflicted, longer when less than one in so many did.
+const CONFLICTS_MANY: u64 = 40;
+const CONFLICTS_FEW: u64 = 200;
+
 const MEAN_NS_UNKNOWN: u64 = 1_000;
 
 /// How many chunks per thread may be ahead of the frontier.
 const CHUNKS_AHEAD: u32 = 8;
 const WINDOW_MIN: u32 = 64;
-
-/// From this mean on, to wait for another thread to come to the end of a transaction takes longer than to fetch what it left.
-const HELPS_NS: u64 = 2_000;
 
 /// Words of a new record: two cache lines.
 const WORDS_FIRST: usize = 16;

@@ -5,26 +5,27 @@
 //! the slots, as serial execution does. So no transaction executes more than twice, and a speculation that ends anywhere
 //! leaves exactly what a prefix of the block leaves.
 
+use std::mem;
+
 use crate::{
     engine::{
         program::{Counter, Program, View},
         records::{Change, Check, Record, Status},
-        speculation::{Speculation, Worker},
+        speculation::{Speculation, Worker, has_taken},
         views::Direct,
     },
     slots::{exists, same},
     sync::atomic::Ordering::Release,
 };
 
-/// What is true so far, besides what stands in the slots.
+/// What is true so far, besides what stands in the slots. With its lock it fills one cache line, which moves with the frontier.
 pub(crate) struct Frontier {
     /// Of all transactions of the block so far, those before the speculation included.
     pub(crate) outcomes: Vec<u64>,
-    pub(crate) counters: Vec<Counter>,
-    pub(crate) tally: Tally,
-    pub(crate) ended: Ended,
+    pub(crate) counters: Box<[Counter]>,
     /// A bit for each of the last executions ahead, set when it was in vain.
     recent: u64,
+    pub(crate) ended: Ended,
 }
 
 /// Why a speculation ended.
@@ -39,9 +40,10 @@ pub(crate) enum Ended {
     Room,
 }
 
-/// What the frontier counts.
+/// What a worker counts.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Tally {
+    pub(crate) executions_ahead: u64,
     /// Executions ahead whose checks were looked at.
     pub(crate) validations: u64,
     /// Transactions executed in turn that the frontier found not executed ahead.
@@ -70,8 +72,8 @@ pub(crate) enum Reach {
 }
 
 impl Frontier {
-    pub(crate) fn new(outcomes: Vec<u64>, counters: Vec<Counter>) -> Self {
-        Self { outcomes, counters, tally: Tally::default(), ended: Ended::default(), recent: 0 }
+    pub(crate) fn new(outcomes: Vec<u64>, counters: &[Counter]) -> Self {
+        Self { outcomes, counters: counters.into(), recent: 0, ended: Ended::default() }
     }
 }
 
@@ -79,86 +81,91 @@ impl<P: Program> Speculation<P> {
     /// Goes on from the frontier as far as `reach` says, unless another worker holds it. Whether it moved.
     pub(crate) fn advance(&self, worker: &mut Worker, reach: Reach) -> bool {
         let Some(mut frontier) = self.hold_frontier() else { return false };
-        let Frontier { outcomes, counters, tally, ended, recent } = &mut *frontier;
+        let Frontier { outcomes, counters, recent, ended } = &mut *frontier;
+        let first = (outcomes.len() - self.start) as u32;
+        let mut at = first;
+        let mut next_chunk = at;
+        let mut owner = None;
+        let mut accepts = false;
+        let Worker { number, changed, tally, pending, .. } = worker;
         let mut direct = Direct {
             slots: &self.slots,
             epoch: self.epoch,
-            changed: &mut worker.changed,
+            changed,
             counters,
+            published: at,
             met_list: false,
             added_to: 0,
         };
-        let first = (outcomes.len() - self.start) as u32;
-        let mut published = first;
-        let publish = |direct: &mut Direct<'_>, done: u32| {
-            self.sums.publish(direct.counters, direct.added_to);
-            (direct.added_to, direct.met_list) = (0, false);
-            self.committed.0.store(done, Release);
-        };
-        let mut at = first;
-        let mut owner = self.owner_of(at);
-        let mut next_chunk = self.chunk_after(at);
         while at < self.count && !self.is_stopped() {
             if at == next_chunk {
-                (owner, next_chunk) = (self.owner_of(at), at + self.shape.chunk);
+                next_chunk = self.chunk_after(at);
+                let is_own = has_taken(pending, at, self.shape.chunk);
+                owner = if is_own { Some(*number) } else { self.owner_of(at) };
             }
-            let is_own = owner == Some(worker.number);
+            let is_own = owner == Some(*number);
             if !is_own && reach == Reach::Own {
                 break;
             }
             let record = owner.map(|owner| self.memory.records.get(owner, self.turn, at));
             let status = record.map_or(Status::Open, |record| record.status());
-            let is_accepted = match (status, record) {
+            match (status, record) {
                 (Status::Executed, Some(record)) => {
                     tally.validations += 1;
-                    let differs = first_difference(record, &direct);
-                    match differs {
-                        None => accept(record, &mut direct),
-                        Some(check) => tally.count(check),
-                    }
-                    *recent = *recent << 1 | u64::from(differs.is_some());
-                    if differs.is_none() { Some(record.outcome()) } else { None }
+                    *recent <<= 1;
+                    let differing = first_difference(record, &direct);
+                    #[cfg(test)]
+                    let differing = differing.or_else(|| self.shape.denial(at));
+                    let Some(differing) = differing else {
+                        accept(record, &mut direct);
+                        outcomes.push(record.outcome());
+                        at += 1;
+                        accepts = true;
+                        continue;
+                    };
+                    tally.count(differing);
+                    *recent |= 1;
                 }
                 (Status::Wasted, _) => {
                     tally.wasted += 1;
                     *recent = *recent << 1 | 1;
-                    None
                 }
                 _ if is_own || reach == Reach::Next => {
                     tally.in_turn += 1;
                     tally.taken_over += u64::from(!is_own);
-                    None
                 }
                 _ => break,
-            };
-            let outcome = is_accepted.unwrap_or_else(|| {
-                // What was committed by now is to be seen while this takes its time.
-                if published < at {
-                    publish(&mut direct, at);
-                    published = at;
-                }
-                direct.met_list = false;
-                self.program.execute(self.start + at as usize, &mut direct)
-            });
-            outcomes.push(outcome);
-            at += 1;
-            if direct.met_list && is_accepted.is_none() || at - published >= COMMITS_PUBLISHED {
-                publish(&mut direct, at);
-                published = at;
             }
-            let in_vain = (*recent & WEIGHED).count_ones() > WEIGHED.count_ones() / 2;
-            if self.shape.gives_up && in_vain {
-                (*ended, *recent) = (Ended::Conflicts, 0);
-                self.stop();
-            } else if self.lacks_room() {
+            // What was accepted is to be seen while this takes its time, and what it writes at once where others look.
+            if mem::take(&mut accepts) {
+                self.publish(&mut direct, at);
+            }
+            outcomes.push(self.program.execute(self.start + at as usize, &mut direct));
+            at += 1;
+            if direct.met_list {
+                self.publish(&mut direct, at);
+            }
+            if self.lacks_room() {
                 *ended = Ended::Room;
                 self.stop();
+            } else if self.shape.gives_up && (*recent & WEIGHED).count_ones() > WEIGHED.count_ones() / 2 {
+                *ended = Ended::Conflicts;
+                self.stop();
             }
         }
-        if published < at {
-            publish(&mut direct, at);
-        }
+        self.publish(&mut direct, at);
         at > first
+    }
+
+    /// Lets other threads know what is committed.
+    #[inline]
+    fn publish(&self, direct: &mut Direct<'_>, committed: u32) {
+        direct.met_list = false;
+        if direct.published < committed {
+            self.sums.publish(direct.counters, mem::take(&mut direct.added_to));
+            self.committed.0.store(committed, Release);
+            direct.published = committed;
+        }
     }
 }
 
@@ -203,9 +210,6 @@ fn accept(record: Record<'_>, direct: &mut Direct<'_>) {
         }
     }
 }
-
-/// How many commits at most are behind what other threads see of the frontier.
-const COMMITS_PUBLISHED: u32 = 8;
 
 /// The executions ahead by which a speculation is judged: the last 48.
 const WEIGHED: u64 = (1 << 48) - 1;

@@ -23,11 +23,11 @@ use fresnel_crypto::prefetch;
 
 use crate::{
     engine::{
-        frontier::{Frontier, Reach},
+        frontier::{Frontier, Reach, Tally},
         pool::Job,
         program::Program,
         records::Records,
-        versions::Lists,
+        versions::{Lists, WORKERS_MAX},
         views::{Ahead, Sums},
         wait::Wait,
     },
@@ -36,7 +36,7 @@ use crate::{
         Mutex, MutexGuard,
         atomic::{
             AtomicBool, AtomicU32, AtomicU64,
-            Ordering::{AcqRel, Acquire, Relaxed},
+            Ordering::{Acquire, Relaxed, Release},
         },
         lock,
     },
@@ -47,7 +47,7 @@ pub(crate) struct Memory {
     pub(crate) records: Records,
     pub(crate) workers: Box<[Mutex<Worker>]>,
     /// Who took a chunk: a ring, each entry with the turn and the number of the chunk.
-    owners: Box<[AtomicU64]>,
+    owners: Box<[Padded<AtomicU64>]>,
 }
 
 /// What one thread uses.
@@ -56,12 +56,24 @@ pub(crate) struct Worker {
     pub(crate) number: u32,
     /// Places that this thread changed at the frontier.
     pub(crate) changed: Vec<Place>,
-    /// Executions ahead of the frontier.
-    pub(crate) executions: u64,
+    pub(crate) tally: Tally,
     /// The most words that a record lacked room for.
     pub(crate) words_wanted: usize,
     /// Where the chunks begin that it took and that were not committed when it last looked.
-    pending: VecDeque<u32>,
+    pub(crate) pending: VecDeque<u32>,
+}
+
+/// Whether a worker took the transaction `at`, before which all are committed, by the beginnings of its chunks. Those that are
+/// committed are removed.
+#[inline]
+pub(crate) fn has_taken(pending: &mut VecDeque<u32>, at: u32, chunk: u32) -> bool {
+    while let Some(first) = pending.front() {
+        if first + chunk > at {
+            return *first <= at;
+        }
+        pending.pop_front();
+    }
+    false
 }
 
 /// How a speculation goes about its transactions.
@@ -73,8 +85,22 @@ pub(crate) struct Shape {
     pub(crate) window: u32,
     /// Whether it ends when most executions ahead are in vain.
     pub(crate) gives_up: bool,
-    /// Whether transactions last so long that whoever is free commits, rather than whoever executed.
+    /// Whether whoever is free commits, rather than whoever executed: where chunks are as short as that, it is worse to wait
+    /// for another thread to come to the end of a transaction than to fetch what it left.
     pub(crate) helps: bool,
+    /// As if one in so many executions ahead had seen something that is not so.
+    #[cfg(test)]
+    pub(crate) denies_one_in: u32,
+}
+
+#[cfg(test)]
+impl Shape {
+    /// A conflict that there is not, for some transactions.
+    pub(crate) fn denial(&self, transaction: u32) -> Option<crate::engine::records::Check> {
+        let hash = transaction.wrapping_mul(0x9e37_79b1) >> 16;
+        let is_denied = self.denies_one_in > 0 && hash.is_multiple_of(self.denies_one_in);
+        is_denied.then_some(crate::engine::records::Check::Exists { place: 0, answer: true })
+    }
 }
 
 /// A run of transactions of a program, executed by all threads.
@@ -113,7 +139,7 @@ impl Memory {
         Self {
             records: Records::new(threads, transactions, words),
             workers: (0..threads as u32).map(worker).collect(),
-            owners: (0..transactions).map(|_| AtomicU64::new(0)).collect(),
+            owners: (0..CHUNKS_MAX.next_power_of_two()).map(|_| Padded::default()).collect(),
         }
     }
 }
@@ -180,8 +206,7 @@ impl<P: Program> Speculation<P> {
         if first >= self.count {
             return None;
         }
-        // A thread that slept since it took an earlier chunk must not hide who took this one.
-        self.owner_entry(first).fetch_max(self.owner_tag(first) | u64::from(worker.number), AcqRel);
+        self.owner_entry(first).store(self.owner_tag(first) | u64::from(worker.number), Release);
         worker.pending.push_back(first);
         Some(first..self.count.min(first + self.shape.chunk))
     }
@@ -199,7 +224,7 @@ impl<P: Program> Speculation<P> {
 
     fn owner_entry(&self, transaction: u32) -> &AtomicU64 {
         let chunk = (transaction / self.shape.chunk) as usize;
-        &self.memory.owners[chunk % self.memory.owners.len()]
+        &self.memory.owners[chunk % self.memory.owners.len()].0
     }
 
     fn owner_tag(&self, transaction: u32) -> u64 {
@@ -217,22 +242,13 @@ impl<P: Program> Speculation<P> {
             let committed = self.committed.0.load(Acquire);
             if committed > at {
                 at = committed;
-            } else if !(self.is_due(worker, committed) && self.advance(worker, Reach::Own)) {
+            } else if !(has_taken(&mut worker.pending, committed, self.shape.chunk)
+                && self.advance(worker, Reach::Own))
+            {
                 self.execute_ahead(worker, at);
                 at += 1;
             }
         }
-    }
-
-    /// Whether the frontier is within a chunk of this worker.
-    fn is_due(&self, worker: &mut Worker, committed: u32) -> bool {
-        while let Some(first) = worker.pending.front() {
-            if first + self.shape.chunk > committed {
-                return *first <= committed;
-            }
-            worker.pending.pop_front();
-        }
-        false
     }
 
     /// Commits what this worker executed if the frontier is there, and what others did if they seem not to come to it.
@@ -241,14 +257,14 @@ impl<P: Program> Speculation<P> {
         let is_far = self.cursor.0.load(Relaxed) > committed + self.shape.window / 2;
         if self.shape.helps || is_far {
             self.advance(worker, Reach::Executed);
-        } else if self.is_due(worker, committed) {
+        } else if has_taken(&mut worker.pending, committed, self.shape.chunk) {
             self.advance(worker, Reach::Own);
         }
     }
 
     /// Executes on what the lists say by now, for the frontier to check.
     fn execute_ahead(&self, worker: &mut Worker, transaction: u32) {
-        worker.executions += 1;
+        worker.tally.executions_ahead += 1;
         let lists = Lists {
             slots: &self.slots,
             records: &self.memory.records,
@@ -276,3 +292,7 @@ impl<P: Program> Speculation<P> {
 
 /// How far ahead of the frontier a transaction may be at most.
 pub(crate) const WINDOW_MAX: u32 = 512;
+
+/// Chunks that can be ahead of the frontier, if each has one transaction, those included that threads take before they see how
+/// far others got.
+const CHUNKS_MAX: usize = WINDOW_MAX as usize + WORKERS_MAX;

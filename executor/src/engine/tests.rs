@@ -12,7 +12,7 @@ use fresnel_types::StateKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::slots::{EXISTS, Place, Value, to_account};
+use crate::slots::{EXISTS, Place, Value};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -248,7 +248,7 @@ fn check(engine: &mut Engine, accounts: Place, blocks: &[Vec<Vec<Op>>], steps: O
         for (account, value) in &model.values {
             let written = changed.iter().find(|(changed, _)| *changed == key(*account));
             match written {
-                Some((_, written)) => assert_eq!(Some(*written), to_account(value)),
+                Some((_, place)) => assert_eq!(table.value(*place), *value),
                 None => assert_eq!(before.values.get(account), Some(value), "a change was lost"),
             }
         }
@@ -285,6 +285,14 @@ fn blocks() -> impl Strategy<Value = (Place, Vec<Vec<Vec<Op>>>)> {
 
 fn mean_ns() -> impl Strategy<Value = u64> {
     prop::sample::select(vec![1, 250, 700, 5_000])
+}
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let window = prop::sample::select(vec![1, 7, 64, WINDOW_MAX]);
+    let denies_one_in = prop::sample::select(vec![0, 1, 2, 5]);
+    (1..=CHUNK_MAX as u32, window, any::<bool>(), denies_one_in).prop_map(
+        |(chunk, window, helps, denies_one_in)| Shape { chunk, window, gives_up: false, helps, denies_one_in },
+    )
 }
 
 proptest! {
@@ -324,7 +332,23 @@ proptest! {
         check(&mut engine, accounts, &blocks, None);
     }
 
-    /// An arena and records that are too small grow, and nothing is lost.
+    /// E2 for every size of chunks, every window, and executions that are said to have seen what is not so.
+    #[test]
+    fn chunks_windows_and_denials_change_nothing(
+        (accounts, blocks) in blocks(),
+        threads in 1_usize..9,
+        shape in shape(),
+    ) {
+        let mut engine = engine(threads, Policy::Speculative, 1);
+        engine.forced = Some(shape);
+        check(&mut engine, accounts, &blocks, None);
+        if shape.denies_one_in == 1 {
+            let metrics = engine.metrics();
+            prop_assert_eq!(metrics.in_turn + metrics.reexecuted(), metrics.speculative);
+        }
+    }
+
+    /// Records that are too small grow, and nothing is lost.
     #[test]
     fn growing_changes_nothing((accounts, blocks) in blocks(), threads in 1_usize..4) {
         let mut engine = engine(threads, Policy::Speculative, 400);
@@ -360,8 +384,64 @@ fn long_blocks_at_every_contention() {
             check(&mut engine, accounts as Place, &blocks, None);
             let metrics = engine.metrics();
             assert!(metrics.validations <= metrics.speculative, "one validation at most for each");
+            assert!(metrics.executions_ahead + metrics.in_turn >= metrics.speculative, "each executes once at least");
         }
     }
+}
+
+/// E2 for a change of the mode before every transaction, in both directions.
+#[test]
+fn a_mode_change_at_every_index_changes_nothing() {
+    let accounts = 9;
+    let transaction = |number: u32| {
+        vec![
+            Op::ReadSomewhere,
+            Op::Write(number % (accounts - 2)),
+            Op::Pay(number * 5 % (accounts - 2), 1),
+            Op::Reserve(0, 1),
+            Op::MayFail,
+            Op::WriteSomewhere,
+            if number.is_multiple_of(3) { Op::Yield } else { Op::Delay(60) },
+        ]
+    };
+    let block: Vec<_> = (0..70).map(transaction).collect();
+    let mut engine = engine(3, Policy::Speculative, 4_000);
+    for at in 0..=block.len() {
+        let blocks = std::slice::from_ref(&block);
+        let (first, rest) = (at.max(1), block.len());
+        check(&mut engine, accounts, blocks, Some(&[Step::Serial(first), Step::Speculate(rest)]));
+        check(&mut engine, accounts, blocks, Some(&[Step::Speculate(first), Step::Serial(rest)]));
+    }
+}
+
+/// Who reads what a transaction under way will write does not wait for it, so nothing can wait in a circle: a chain on more
+/// threads than cores, each of which lets others run in the midst of its transactions, comes to its end.
+#[test]
+fn reads_of_unfinished_writers_end() {
+    let transaction = |number: u32| {
+        let mut ops = vec![Op::Read(0), Op::Yield, Op::Read(1), Op::Write(number % 2)];
+        ops.extend([Op::Yield, Op::ReadSomewhere, Op::Write(0)]);
+        ops
+    };
+    let block: Vec<_> = (0..400).map(transaction).collect();
+    for (threads, helps) in [(2, false), (8, false), (8, true)] {
+        let mut engine = engine(threads, Policy::Speculative, 1_000);
+        engine.forced = Some(Shape { chunk: 3, window: 64, gives_up: false, helps, denies_one_in: 0 });
+        check(&mut engine, 9, std::slice::from_ref(&block), None);
+    }
+}
+
+/// A table that grows past its first slots and past a segment while blocks execute on it.
+#[test]
+fn a_table_grows_between_blocks() {
+    let accounts = 70_000;
+    let transaction = |number: u32| {
+        let (from, to) = (number * 7_919 % (accounts - 2), number * 104_729 % (accounts - 2));
+        vec![Op::Read(from), Op::Pay(to, 3), Op::Pay(from, 2), Op::Read(to)]
+    };
+    let blocks: Vec<Vec<_>> =
+        (0..3).map(|block| (block * 2_000..(block + 1) * 2_000).map(transaction).collect()).collect();
+    check(&mut engine(2, Policy::Speculative, 300), accounts, &blocks, None);
 }
 
 /// Credits to one account and a counter with room do not conflict, whoever adds first.

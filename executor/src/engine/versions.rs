@@ -34,7 +34,7 @@ pub(crate) struct Lists<'a> {
 
 /// A writer in a list and the worker that executed it, or the end of the list. The lowest bit is left to the slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Link(u32);
+pub(crate) struct Link(pub(crate) u32);
 
 impl Link {
     const END: Self = Self(0);
@@ -50,7 +50,7 @@ impl Link {
     }
 
     #[inline]
-    fn writer(self) -> Option<u32> {
+    pub(crate) fn writer(self) -> Option<u32> {
         (self.0 >> 8).checked_sub(1)
     }
 

@@ -4,7 +4,7 @@ use crate::{
     engine::{
         program::{Counter, View},
         records::{Change, Check, Draft},
-        versions::Lists,
+        versions::{Link, Lists},
     },
     slots::{EXISTS, Mark, Place, Slots, Value, exists},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
@@ -17,7 +17,9 @@ pub(crate) struct Direct<'a> {
     /// Gets the places that were written, once each, or seldom more often.
     pub(crate) changed: &'a mut Vec<Place>,
     pub(crate) counters: &'a mut [Counter],
-    /// Whether a place was written that is in the list of a transaction ahead of the frontier, or was.
+    /// Up to where other threads know that transactions are committed.
+    pub(crate) published: u32,
+    /// Whether a place was written whose list names a later transaction, so that others may not see what was written.
     pub(crate) met_list: bool,
     /// A bit for each counter that was added to, modulo 64.
     pub(crate) added_to: u64,
@@ -39,8 +41,8 @@ impl View for Direct<'_> {
         assert_exists(&value);
         let slot = self.slots.get(place);
         slot.set_value(&value);
-        let Mark { is_first, is_listed } = slot.mark_changed(self.epoch);
-        self.met_list |= is_listed;
+        let Mark { is_first, list } = slot.mark_changed(self.epoch);
+        self.met_list |= Link(list).writer() >= Some(self.published);
         if is_first {
             self.changed.push(place);
         }
