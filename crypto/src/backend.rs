@@ -33,15 +33,6 @@ impl Backend {
         Self::accelerated().chain([Self::portable()]).collect()
     }
 
-    /// The one to use for `count` signatures: with most lanes idle, AVX2's are slower than one plain one.
-    pub(crate) fn for_count(self, count: usize) -> Self {
-        match self.0 {
-            #[cfg(target_arch = "x86_64")]
-            Kind::Avx2(_) if count <= 4 => Self::portable(),
-            _ => self,
-        }
-    }
-
     fn accelerated() -> impl Iterator<Item = Self> {
         #[cfg(target_arch = "x86_64")]
         let kinds = [Avx512::detect().map(Kind::Avx512), Avx2::detect().map(Kind::Avx2)];
@@ -75,3 +66,13 @@ macro_rules! with_lanes {
     };
 }
 pub(crate) use with_lanes;
+
+/// The same for what is written over [`Quad`](crate::quad::Quad).
+#[cfg(test)]
+macro_rules! with_quad {
+    ($backend:expr, $quad:ident => $body:expr) => {
+        $crate::backend::with_lanes!($backend, $quad => $body)
+    };
+}
+#[cfg(test)]
+pub(crate) use with_quad;

@@ -8,7 +8,8 @@ use crate::{
     curve::decoding::decode,
     equation::{Claim, Equation, FIXED_ROWS, IDENTITY},
     keys::{Keys, Known},
-    lanes::{AffineRow, Lanes, portable::Portable},
+    lanes::{AffineRow, LANES_MAX, Lanes, Limbs},
+    quad::{self, Quad},
     scalar::{Challenge, Scalar},
     sha512::{self, Pieces},
     verify::Item,
@@ -41,10 +42,10 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    /// Keeps decoded keys in `keys`.
-    pub(crate) fn new(keys: Keys) -> Self {
+    /// Keeps decoded keys in `keys`. All calls of [`verify`](Self::verify) have the same `lanes`.
+    pub(crate) fn new<L: Lanes>(lanes: L, keys: Keys) -> Self {
         let mut rows = vec![AffineRow::IDENTITY];
-        decode(Portable, &[BASE_ENCODING], |row| rows.extend(row));
+        decode(lanes, &[BASE_ENCODING], |row| rows.extend(row));
         assert!(rows.len() == FIXED_ROWS, "the base point is a point");
         Self {
             rows,
@@ -60,7 +61,7 @@ impl Batch {
     }
 
     /// Appends to `bad` the indices, among those of `items` that `indices` names, of the bad ones.
-    pub(crate) fn verify<L: Lanes>(
+    pub(crate) fn verify<L: Lanes + Quad>(
         &mut self,
         lanes: L,
         items: &[Item<'_>],
@@ -172,7 +173,7 @@ impl Batch {
             self.claims.sort_unstable_by_key(|claim| pieces(claim).blocks());
         }
         for claims in self.claims.chunks_mut(L::COUNT) {
-            let mut messages = [Pieces([&[]; 3]); crate::lanes::LANES_MAX];
+            let mut messages = [Pieces([&[]; 3]); LANES_MAX];
             for (message, claim) in messages.iter_mut().zip(&*claims) {
                 *message = pieces(claim);
             }
@@ -194,7 +195,7 @@ struct Search<'a, L, F> {
     bad: &'a mut Vec<usize>,
 }
 
-impl<L: Lanes, F: FnMut() -> u128> Search<'_, L, F> {
+impl<L: Lanes + Quad, F: FnMut() -> u128> Search<'_, L, F> {
     /// Finds the bad ones among `claims`; with `is_bad` it is known that there are some. Says whether there were.
     fn run(&mut self, claims: &[Claim], is_bad: bool) -> bool {
         if claims.len() <= L::COUNT || *self.failures >= FAILURES_MAX {
@@ -216,10 +217,29 @@ impl<L: Lanes, F: FnMut() -> u128> Search<'_, L, F> {
         true
     }
 
+    /// Which of up to eight claims satisfy their own equation.
+    fn one_by_one(&self, claims: &[Claim]) -> u8 {
+        let mut good = 0;
+        for (place, claim) in claims.iter().enumerate() {
+            let mut points = [[[0; 5]; 3]; 2];
+            for (point, row) in points.iter_mut().zip([claim.key, claim.r]) {
+                *point = affine_limbs(self.lanes, self.rows, row);
+            }
+            let is_good =
+                quad::is_good(self.lanes, claim.challenge.scalar(), claim.s, &points[0], &points[1]);
+            good |= u8::from(is_good) << place;
+        }
+        good
+    }
+
     fn apart(&mut self, claims: &[Claim]) -> bool {
         let before = self.bad.len();
         for claims in claims.chunks(L::COUNT) {
-            let good = self.equation.each(self.lanes, self.rows, claims);
+            let good = if claims.len() < L::SIDE_BY_SIDE_MIN {
+                self.one_by_one(claims)
+            } else {
+                self.equation.each(self.lanes, self.rows, claims)
+            };
             for (lane, claim) in claims.iter().enumerate() {
                 if good >> lane & 1 == 0 {
                     self.bad.push(claim.item);
@@ -228,6 +248,24 @@ impl<L: Lanes, F: FnMut() -> u128> Search<'_, L, F> {
         }
         self.bad.len() > before
     }
+}
+
+/// y + x, y − x and 2dxy of a row, whatever form its lanes gave it.
+fn affine_limbs<L: Lanes>(lanes: L, rows: &[AffineRow], row: u32) -> [Limbs; 3] {
+    lanes.run(
+        #[inline(always)]
+        || {
+            let [a, b, c] = lanes.gather_affine(rows, &[row; LANES_MAX]);
+            let limbs = [lanes.limbs(a), lanes.limbs(b), lanes.limbs(c)];
+            let mut first = [[0; 5]; 3];
+            for value in 0..3 {
+                for place in 0..5 {
+                    first[value][place] = limbs[value][place][0];
+                }
+            }
+            first
+        },
+    )
 }
 
 fn halves(signature: &[u8; 64]) -> (&[u8; 32], &[u8; 32]) {

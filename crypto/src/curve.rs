@@ -33,10 +33,10 @@ impl<L: Lanes> Point<L> {
         let t = lanes.mul(row[2], lanes.splat(&D_INVERSE));
         let minus_t = lanes.sub(lanes.splat(&[0; 5]), t);
         Self {
-            x: lanes.sub(plus, minus),
-            y: lanes.add(plus, minus),
+            x: lanes.tight(lanes.sub(plus, minus)),
+            y: lanes.tight(lanes.add(plus, minus)),
             z: lanes.splat(&TWO),
-            t: lanes.select(negative, t, minus_t),
+            t: lanes.select(negative, t, lanes.tight(minus_t)),
         }
     }
 
@@ -51,7 +51,7 @@ impl<L: Lanes> Point<L> {
     #[inline(always)]
     pub(crate) fn add_extended(self, lanes: L, row: &[L::Element; 4], negative: u8) -> Self {
         let [a, b, c] = self.products(lanes, [row[0], row[1], row[3]], negative);
-        let d = lanes.mul(self.z, row[2]);
+        let d = lanes.mul_term(self.z, row[2]);
         sum(lanes, a, b, lanes.sub(d, c), lanes.add(d, c), negative)
     }
 
@@ -61,23 +61,24 @@ impl<L: Lanes> Point<L> {
         // −(x, y) = (−x, y): y + x and y − x change places. T changes its sign too, which `sum` takes care of.
         let (plus, minus) = swapped(lanes, negative, plus, minus);
         [
-            lanes.mul(lanes.sub(self.y, self.x), minus),
-            lanes.mul(lanes.add(self.y, self.x), plus),
-            lanes.mul(self.t, t),
+            lanes.mul_term(lanes.factor(lanes.sub(self.y, self.x)), minus),
+            lanes.mul_term(lanes.factor(lanes.add(self.y, self.x)), plus),
+            lanes.mul_term(self.t, t),
         ]
     }
 
     /// 2·self.
     #[inline(always)]
     pub(crate) fn double(self, lanes: L) -> Self {
-        let a = lanes.square(self.x);
-        let b = lanes.square(self.y);
-        let z = lanes.square(self.z);
-        let both = lanes.square(lanes.add(self.x, self.y));
-        let h = lanes.add(a, b);
-        let e = lanes.sub(h, both);
-        let g = lanes.sub(a, b);
-        let f = lanes.twice_plus(z, g);
+        let a = lanes.square_term(self.x);
+        let b = lanes.square_term(self.y);
+        let z = lanes.square_term(self.z);
+        let both = lanes.square_term(lanes.tight(lanes.add(self.x, self.y)));
+        let h = lanes.tight(lanes.add(a, b));
+        let e = lanes.factor(lanes.sub(h, both));
+        let difference = lanes.sub(a, b);
+        let g = lanes.factor(difference);
+        let f = lanes.tight(lanes.twice_plus(z, difference));
         Self { x: lanes.mul(e, f), y: lanes.mul(g, h), z: lanes.mul(f, g), t: lanes.mul(e, h) }
     }
 
@@ -85,11 +86,17 @@ impl<L: Lanes> Point<L> {
     #[inline(always)]
     pub(crate) fn cached(self, lanes: L) -> [L::Element; 4] {
         [
-            lanes.add(self.y, self.x),
-            lanes.sub(self.y, self.x),
-            lanes.add(self.z, self.z),
+            lanes.tight(lanes.add(self.y, self.x)),
+            lanes.tight(lanes.sub(self.y, self.x)),
+            lanes.tight(lanes.add(self.z, self.z)),
             lanes.mul(self.t, lanes.splat(&TWICE_D)),
         ]
+    }
+
+    /// X, Y, Z and T.
+    #[inline(always)]
+    pub(crate) fn coordinates(&self) -> [L::Element; 4] {
+        [self.x, self.y, self.z, self.t]
     }
 
     /// The lanes whose point times the cofactor 8 is neutral.
@@ -121,8 +128,9 @@ fn sum<L: Lanes>(
     g: L::Element,
     negative: u8,
 ) -> Point<L> {
-    let (e, h) = (lanes.sub(b, a), lanes.add(b, a));
+    let (e, h) = (lanes.tight(lanes.sub(b, a)), lanes.factor(lanes.add(b, a)));
     let (f, g) = swapped(lanes, negative, f, g);
+    let (f, g) = (lanes.factor(f), lanes.tight(g));
     Point { x: lanes.mul(e, f), y: lanes.mul(g, h), z: lanes.mul(f, g), t: lanes.mul(e, h) }
 }
 
@@ -142,7 +150,7 @@ const D: Limbs = [
     2_033_849_074_728_123,
     1_442_794_654_840_575,
 ];
-const TWICE_D: Limbs = [
+pub(crate) const TWICE_D: Limbs = [
     1_859_910_466_990_425,
     932_731_440_258_426,
     1_072_319_116_312_658,

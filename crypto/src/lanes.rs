@@ -4,9 +4,11 @@
 //! instructions behind it. The algorithms above (points, equation, SHA-512) are written once, generic over the token;
 //! the portable one, a single lane wide, is the readable reference that every other one is compared with.
 //!
-//! Field elements are integers modulo p = 2^255 − 19 in five limbs of 51 bits. The limbs of every element that an
-//! operation takes or returns are at most 2^51 + 2^40, so results can be used freely and no other bound exists outside
-//! the implementations.
+//! Field elements are integers modulo p = 2^255 − 19 in five limbs of 51 bits. How large the limbs may be is another matter
+//! in each implementation, so what is written over all of them counts units: products, squares and what was read from
+//! rows have one, which is called tight; sums and differences have those of both sides together. A factor is either
+//! tight or made by [`factor`](Lanes::factor), and the units of two factors multiplied are at most 3; what is squared,
+//! subtracted or put into a row is tight. So each implementation carries where it must and nowhere else.
 
 #[cfg(target_arch = "x86_64")]
 #[expect(unsafe_code, reason = "processor intrinsics, permitted by the token")]
@@ -47,6 +49,8 @@ impl ExtendedRow {
 pub(crate) trait Lanes: Copy {
     /// Number of lanes, at most [`LANES_MAX`].
     const COUNT: usize;
+    /// From how many signatures on it is faster to check them side by side, each in a lane, than one after the other.
+    const SIDE_BY_SIDE_MIN: usize;
     /// One field element per lane.
     type Element: Copy;
     /// One 64-bit word per lane.
@@ -58,24 +62,43 @@ pub(crate) trait Lanes: Copy {
 
     /// The same element in every lane.
     fn splat(self, limbs: &Limbs) -> Self::Element;
-    /// Lane i takes `limbs[0][i]` to `limbs[4][i]`, each at most 2^51 + 2^40.
+    /// Lane i takes `limbs[0][i]` to `limbs[4][i]`, each at most 2^51 + 2^40; tight.
     fn element(self, limbs: &[[u64; LANES_MAX]; 5]) -> Self::Element;
-    /// The inverse of [`element`](Lanes::element); lanes that do not exist are zero.
-    #[cfg(test)]
+    /// The inverse of [`element`](Lanes::element), of a tight element; lanes that do not exist are zero.
     fn limbs(self, a: Self::Element) -> [[u64; LANES_MAX]; 5];
 
-    /// a · b.
+    /// a · b, of two factors.
     fn mul(self, a: Self::Element, b: Self::Element) -> Self::Element;
-    /// a².
+    /// a², `a` tight.
     fn square(self, a: Self::Element) -> Self::Element;
+    /// a · b, of two factors, as a term of a sum and nothing else: one unit, not tight.
+    #[inline(always)]
+    fn mul_term(self, a: Self::Element, b: Self::Element) -> Self::Element {
+        self.mul(a, b)
+    }
+    /// a², `a` tight, as a term of a sum and nothing else: one unit, not tight.
+    #[inline(always)]
+    fn square_term(self, a: Self::Element) -> Self::Element {
+        self.square(a)
+    }
     /// a + b.
     fn add(self, a: Self::Element, b: Self::Element) -> Self::Element;
-    /// a − b.
+    /// a − b, `b` tight or a term.
     fn sub(self, a: Self::Element, b: Self::Element) -> Self::Element;
     /// 2a + b.
-    fn twice_plus(self, a: Self::Element, b: Self::Element) -> Self::Element;
-    /// 2a − b.
-    fn twice_minus(self, a: Self::Element, b: Self::Element) -> Self::Element;
+    #[inline(always)]
+    fn twice_plus(self, a: Self::Element, b: Self::Element) -> Self::Element {
+        self.add(self.add(a, a), b)
+    }
+    /// 2a − b, `b` tight or a term.
+    #[inline(always)]
+    fn twice_minus(self, a: Self::Element, b: Self::Element) -> Self::Element {
+        self.sub(self.add(a, a), b)
+    }
+    /// The same, tight; of at most 6 units.
+    fn tight(self, a: Self::Element) -> Self::Element;
+    /// The same, with the units it has, as a factor of a product.
+    fn factor(self, a: Self::Element) -> Self::Element;
     /// In each lane `b` where the mask has a one, else `a`.
     fn select(self, mask: u8, a: Self::Element, b: Self::Element) -> Self::Element;
     /// The lanes whose element is zero modulo p.
@@ -114,9 +137,8 @@ pub(crate) trait Lanes: Copy {
     fn word_select(self, mask: u8, a: Self::Word, b: Self::Word) -> Self::Word;
 }
 
-/// 2p in limbs that are above those of any element: added first, it keeps every limb of a difference positive.
-pub(crate) const TWICE_P: Limbs =
-    [(1 << 52) - 38, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2, (1 << 52) - 2];
+/// 4p in limbs above those of anything with a sign.
+pub(crate) const FOUR_P: Limbs = [(1 << 53) - 76, (1 << 53) - 4, (1 << 53) - 4, (1 << 53) - 4, (1 << 53) - 4];
 
 /// The bits of one limb.
 pub(crate) const LIMB_MASK: u64 = (1 << 51) - 1;

@@ -22,6 +22,7 @@ mod keys;
 mod lanes;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;
+mod quad;
 mod scalar;
 mod sha512;
 pub mod signing;

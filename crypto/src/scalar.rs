@@ -35,6 +35,12 @@ impl Scalar {
     /// Zero.
     pub(crate) const ZERO: Self = Self([0; 4]);
 
+    /// A small number.
+    #[cfg(test)]
+    pub(crate) fn small(value: u64) -> Self {
+        Self([value, 0, 0, 0])
+    }
+
     /// The scalar that these little-endian bytes encode; none if it is not below l.
     pub(crate) fn canonical(bytes: &[u8; 32]) -> Option<Self> {
         let limbs = limbs_of(bytes);

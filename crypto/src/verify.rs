@@ -46,20 +46,23 @@ impl Verifier {
     /// A verifier with known batch coefficients: for tests and simulation, where nobody forges against them.
     pub fn with_seed(seed: [u8; 32]) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed);
+        let backend = Backend::detect();
         let keys = Keys::new(KEYS_KEPT, random.next_u64());
-        Self { backend: Backend::detect(), random, batch: Batch::new(keys), memory: None }
+        let batch = with_lanes!(backend, lanes => Batch::new(lanes, keys));
+        Self { backend, random, batch, memory: None }
     }
 
     /// Uses `backend` instead of the fastest one. The answers are the same.
     pub fn on(mut self, backend: Backend) -> Self {
         self.backend = backend;
-        self
+        self.keeping(KEYS_KEPT)
     }
 
     /// Keeps about `keys` decoded keys, 192 bytes each, in place of the usual number. Signatures under a kept key are
     /// checked faster; the answers are the same.
     pub fn keeping(mut self, keys: usize) -> Self {
-        self.batch = Batch::new(Keys::new(keys, self.random.next_u64()));
+        let keys = Keys::new(keys, self.random.next_u64());
+        self.batch = with_lanes!(self.backend, lanes => Batch::new(lanes, keys));
         self
     }
 
@@ -88,7 +91,7 @@ impl Verifier {
     }
 
     fn bad_among(&mut self, items: &[Item<'_>], indices: impl Iterator<Item = usize>) -> Vec<usize> {
-        let backend = self.backend.for_count(items.len());
+        let backend = self.backend;
         let mut bad = Vec::new();
         let mut indices = indices.peekable();
         while indices.peek().is_some() {

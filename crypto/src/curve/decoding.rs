@@ -83,8 +83,8 @@ fn decode_groups<L: Lanes, const GROUPS: usize>(
                 // x² = u/v = (y² − 1)/(dy² + 1).
                 y[group] = lanes.element(&limbs[group]);
                 let yy = lanes.square(y[group]);
-                u[group] = lanes.sub(yy, one);
-                v[group] = lanes.add(lanes.mul(yy, lanes.splat(&D)), one);
+                u[group] = lanes.tight(lanes.sub(yy, one));
+                v[group] = lanes.tight(lanes.add(lanes.mul(yy, lanes.splat(&D)), one));
                 let v3 = lanes.mul(lanes.square(v[group]), v[group]);
                 uv3[group] = lanes.mul(u[group], v3);
                 uv7[group] = lanes.mul(lanes.mul(lanes.square(v3), v[group]), u[group]);
@@ -101,10 +101,11 @@ fn decode_groups<L: Lanes, const GROUPS: usize>(
                 let is_root_of_negative = lanes.is_zero(lanes.add(vxx, u));
                 let other = lanes.mul(x, lanes.splat(&ROOT_OF_MINUS_ONE));
                 let x = lanes.select(is_root, other, x);
-                let minus_x = lanes.sub(lanes.splat(&[0; 5]), x);
+                let minus_x = lanes.tight(lanes.sub(lanes.splat(&[0; 5]), x));
                 let x = lanes.select(lanes.is_odd(x) ^ signs[group], x, minus_x);
                 let dxy = lanes.mul(lanes.mul(x, y), lanes.splat(&TWICE_D));
-                rows[group] = lanes.affine_rows(&[lanes.add(y, x), lanes.sub(y, x), dxy]);
+                rows[group] =
+                    lanes.affine_rows(&[lanes.tight(lanes.add(y, x)), lanes.tight(lanes.sub(y, x)), dxy]);
                 valid[group] = is_root | is_root_of_negative;
             }
             (rows, valid)

@@ -10,13 +10,26 @@
 //! 20·15·2^52 < 2^61, and the top one, since column 9 is a single high half, below (13 + 38)·2^52 < 2^58. One carry pass
 //! then leaves limbs below 2^51 + 2^10, and below 2^51 + 19·2^7 in the lowest.
 
+mod quad;
+
 use core::arch::x86_64::*;
 
-use super::{AffineRow, ExtendedRow, LANES_MAX, LIMB_MASK, Lanes, Limbs, TWICE_P};
+use super::{AffineRow, ExtendedRow, LANES_MAX, LIMB_MASK, Lanes, Limbs};
 
 /// Proof that this processor has AVX-512 F, DQ, BW, VL and IFMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
+
+/// 512p in limbs above 2^59.9, hence above those of any term: added first, it keeps a difference positive.
+const BIAS: Limbs = {
+    let mut bias = [0; 5];
+    let mut place = 0;
+    while place < 5 {
+        bias[place] = 512 * (LIMB_MASK - if place == 0 { 18 } else { 0 });
+        place += 1;
+    }
+    bias
+};
 
 impl Avx512 {
     /// The token, if this processor has the instructions.
@@ -94,19 +107,6 @@ impl Avx512 {
             *column = self.plus(*column, *column);
         }
         twice
-    }
-
-    /// Limb by limb a − b + 2p, not carried: never negative, since the limbs of 2p are above those of b.
-    #[inline(always)]
-    fn minus(self, a: Element, b: Element) -> Element {
-        let mut difference = a;
-        for place in 0..5 {
-            // SAFETY: the token proves the instructions.
-            difference[place] = unsafe {
-                _mm512_add_epi64(a[place], _mm512_sub_epi64(self.constant(TWICE_P[place]), b[place]))
-            };
-        }
-        difference
     }
 
     /// The one representative in 0..p with limbs below 2^51.
@@ -201,6 +201,7 @@ fn part(row: &[u64], part: usize) -> &[u64; 8] {
 
 impl Lanes for Avx512 {
     const COUNT: usize = 8;
+    const SIDE_BY_SIDE_MIN: usize = 4;
     type Element = Element;
     type Word = __m512i;
 
@@ -232,13 +233,26 @@ impl Lanes for Avx512 {
         element
     }
 
-    #[cfg(test)]
+    #[inline(always)]
     fn limbs(self, a: Element) -> [[u64; LANES_MAX]; 5] {
-        a.map(|limb| self.store(limb))
+        a.map(
+            #[inline(always)]
+            |limb| self.store(limb),
+        )
     }
 
     #[inline(always)]
     fn mul(self, a: Element, b: Element) -> Element {
+        self.carry(self.mul_term(a, b))
+    }
+
+    #[inline(always)]
+    fn square(self, a: Element) -> Element {
+        self.carry(self.square_term(a))
+    }
+
+    #[inline(always)]
+    fn mul_term(self, a: Element, b: Element) -> Element {
         let mut columns = [self.zero(); 10];
         macro_rules! rows {
             ($half:ident, $up:literal: $($i:literal)*) => {$(
@@ -262,11 +276,11 @@ impl Lanes for Avx512 {
             let three = self.plus(above, self.plus(above, above));
             sums[place] = self.plus(self.plus(columns[place], three), sixteen);
         }
-        self.carry(sums)
+        sums
     }
 
     #[inline(always)]
-    fn square(self, a: Element) -> Element {
+    fn square_term(self, a: Element) -> Element {
         let mut columns = [self.zero(); 10];
         macro_rules! cross {
             ($half:ident, $up:literal) => {
@@ -294,7 +308,7 @@ impl Lanes for Avx512 {
             let folded = unsafe { _mm512_mullo_epi64(columns[place + 5], self.constant(19)) };
             sums[place] = self.plus(columns[place], folded);
         }
-        self.carry(sums)
+        sums
     }
 
     #[inline(always)]
@@ -303,30 +317,28 @@ impl Lanes for Avx512 {
         for place in 0..5 {
             sum[place] = self.plus(a[place], b[place]);
         }
-        self.carry(sum)
+        sum
     }
 
     #[inline(always)]
     fn sub(self, a: Element, b: Element) -> Element {
-        self.carry(self.minus(a, b))
+        let mut difference = a;
+        for place in 0..5 {
+            // SAFETY: the token proves the instructions.
+            difference[place] =
+                unsafe { _mm512_add_epi64(a[place], _mm512_sub_epi64(self.constant(BIAS[place]), b[place])) };
+        }
+        difference
     }
 
     #[inline(always)]
-    fn twice_plus(self, a: Element, b: Element) -> Element {
-        let mut sum = a;
-        for place in 0..5 {
-            sum[place] = self.plus(self.plus(a[place], a[place]), b[place]);
-        }
-        self.carry(sum)
+    fn tight(self, a: Element) -> Element {
+        self.carry(a)
     }
 
     #[inline(always)]
-    fn twice_minus(self, a: Element, b: Element) -> Element {
-        let mut twice = a;
-        for place in 0..5 {
-            twice[place] = self.plus(a[place], a[place]);
-        }
-        self.carry(self.minus(twice, b))
+    fn factor(self, a: Element) -> Element {
+        self.carry(a)
     }
 
     #[inline(always)]

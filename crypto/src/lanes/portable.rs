@@ -1,6 +1,6 @@
 //! The reference: one lane, plain 64-bit arithmetic, runs anywhere.
 
-use super::{AffineRow, ExtendedRow, LANES_MAX, LIMB_MASK, Lanes, Limbs, TWICE_P};
+use super::{AffineRow, ExtendedRow, FOUR_P, LANES_MAX, LIMB_MASK, Lanes, Limbs};
 
 /// The token of the portable implementation, free for everybody.
 #[derive(Clone, Copy, Debug)]
@@ -9,7 +9,7 @@ pub(crate) struct Portable;
 /// Carries every limb into the next one, the top one times 19 into the lowest. Limbs below 2^63 come out at most
 /// 2^51 + 19·2^12.
 #[inline]
-fn carry(mut limbs: Limbs) -> Limbs {
+pub(super) fn carry(mut limbs: Limbs) -> Limbs {
     let carries = limbs.map(|limb| limb >> 51);
     for (place, limb) in limbs.iter_mut().enumerate() {
         let carried = if place == 0 { 19 * carries[4] } else { carries[place - 1] };
@@ -67,6 +67,7 @@ fn limbs_at<const N: usize>(row: &[u64], place: usize) -> [u64; N] {
 
 impl Lanes for Portable {
     const COUNT: usize = 1;
+    const SIDE_BY_SIDE_MIN: usize = 1;
     type Element = Limbs;
     type Word = u64;
 
@@ -85,7 +86,7 @@ impl Lanes for Portable {
         limbs.map(|lanes| lanes[0])
     }
 
-    #[cfg(test)]
+    #[inline(always)]
     fn limbs(self, a: Limbs) -> [[u64; LANES_MAX]; 5] {
         a.map(|limb| [limb, 0, 0, 0, 0, 0, 0, 0])
     }
@@ -121,28 +122,28 @@ impl Lanes for Portable {
     fn add(self, a: Limbs, b: Limbs) -> Limbs {
         let mut sum = a;
         for place in 0..5 {
-            sum[place] += b[place];
+            sum[place] = sum[place].wrapping_add(b[place]);
         }
-        carry(sum)
+        sum
     }
 
     #[inline]
     fn sub(self, a: Limbs, b: Limbs) -> Limbs {
         let mut difference = a;
         for place in 0..5 {
-            difference[place] += TWICE_P[place] - b[place];
+            difference[place] = difference[place].wrapping_add(FOUR_P[place].wrapping_sub(b[place]));
         }
-        carry(difference)
+        difference
     }
 
     #[inline]
-    fn twice_plus(self, a: Limbs, b: Limbs) -> Limbs {
-        self.add(self.add(a, a), b)
+    fn tight(self, a: Limbs) -> Limbs {
+        carry(a)
     }
 
     #[inline]
-    fn twice_minus(self, a: Limbs, b: Limbs) -> Limbs {
-        self.sub(self.add(a, a), b)
+    fn factor(self, a: Limbs) -> Limbs {
+        a
     }
 
     #[inline]

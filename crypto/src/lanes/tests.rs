@@ -63,7 +63,8 @@ fn limb() -> impl Strategy<Value = u64> {
         1 => Just(LIMB_MAX),
         1 => Just(LIMB_MASK),
         1 => Just(LIMB_MASK - 18),
-        1 => Just(LIMB_MASK + 1),
+        // Where limbs with a sign are rounded up or down.
+        1 => Just(1 << 50),
         1 => LIMB_MASK - 20..=LIMB_MAX,
     ]
 }
@@ -94,14 +95,34 @@ fn lane_of(limbs: &[[u64; LANES_MAX]; 5], lane: usize) -> Limbs {
 
 fn check<L: Lanes>(lanes: L, a: &[[u64; LANES_MAX]; 5], b: &[[u64; LANES_MAX]; 5], mask: u8) {
     let (x, y) = (lanes.element(a), lanes.element(b));
+    let (sum, difference) = (lanes.add(x, y), lanes.sub(x, y));
+    let (twice_plus, twice_minus) = (lanes.twice_plus(x, y), lanes.twice_minus(x, y));
+    let term = lanes.sub(lanes.twice_plus(lanes.mul_term(x, y), lanes.square_term(x)), lanes.square_term(y));
     type Oracle = fn(&[u64; 5], &[u64; 5]) -> [u64; 5];
-    let results: [(&str, L::Element, Oracle); 6] = [
+    // Factors with as many units as are allowed, besides tight ones.
+    let results: [(&str, L::Element, Oracle); 13] = [
         ("mul", lanes.mul(x, y), |a, b| times(a, b)),
         ("square", lanes.square(x), |a, _| times(a, a)),
-        ("add", lanes.add(x, y), |a, b| plus(a, b)),
-        ("sub", lanes.sub(x, y), |a, b| plus(a, &negative(b))),
-        ("twice_plus", lanes.twice_plus(x, y), |a, b| plus(&plus(a, a), b)),
-        ("twice_minus", lanes.twice_minus(x, y), |a, b| plus(&plus(a, a), &negative(b))),
+        ("add", lanes.tight(sum), |a, b| plus(a, b)),
+        ("sub", lanes.tight(difference), |a, b| plus(a, &negative(b))),
+        ("twice_plus", lanes.tight(twice_plus), |a, b| plus(&plus(a, a), b)),
+        ("twice_minus", lanes.tight(twice_minus), |a, b| plus(&plus(a, a), &negative(b))),
+        ("terms", lanes.tight(term), |a, b| {
+            let (products, squares) = (plus(&times(a, b), &times(a, b)), times(a, a));
+            plus(&plus(&products, &squares), &negative(&times(b, b)))
+        }),
+        ("mul of a sum", lanes.mul(lanes.factor(sum), y), |a, b| times(&plus(a, b), b)),
+        ("mul of a difference", lanes.mul(lanes.factor(difference), y), |a, b| {
+            times(&plus(a, &negative(b)), b)
+        }),
+        ("mul of three units", lanes.mul(lanes.factor(twice_plus), x), |a, b| {
+            times(&plus(&plus(a, a), b), a)
+        }),
+        ("mul by three units", lanes.mul(y, lanes.factor(twice_minus)), |a, b| {
+            times(b, &plus(&plus(a, a), &negative(b)))
+        }),
+        ("square of a sum", lanes.square(lanes.tight(sum)), |a, b| times(&plus(a, b), &plus(a, b))),
+        ("negative", lanes.tight(lanes.sub(lanes.splat(&[0; 5]), x)), |a, _| negative(a)),
     ];
     for (name, result, oracle) in results {
         let (zero, odd) = (lanes.is_zero(result), lanes.is_odd(result));
@@ -117,8 +138,10 @@ fn check<L: Lanes>(lanes: L, a: &[[u64; LANES_MAX]; 5], b: &[[u64; LANES_MAX]; 5
     }
     let chosen = lanes.limbs(lanes.select(mask, x, y));
     for lane in 0..L::COUNT {
-        assert_eq!(lane_of(&chosen, lane), lane_of(if mask >> lane & 1 == 1 { b } else { a }, lane));
+        let expected = value(&lane_of(if mask >> lane & 1 == 1 { b } else { a }, lane));
+        assert_eq!(value(&lane_of(&chosen, lane)), expected);
     }
+    assert_eq!(lanes.is_zero(difference), lanes.is_zero(lanes.tight(difference)));
     assert_eq!(lanes.is_zero(lanes.sub(x, x)), u8::MAX >> (LANES_MAX - L::COUNT));
 }
 
@@ -144,13 +167,13 @@ fn check_rows<L: Lanes>(lanes: L) {
     for lane in 0..L::COUNT {
         assert_eq!(there_and_back[lane].0[..15], affine[at[lane] as usize].0[..15]);
         let limbs = lanes.limbs(lanes.gather_affine(&affine, &at)[1]);
-        assert_eq!(lane_of(&limbs, lane), affine[at[lane] as usize].0[5..10]);
+        assert_eq!(portable::reduced(lane_of(&limbs, lane)), affine[at[lane] as usize].0[5..10]);
     }
     let there_and_back = lanes.extended_rows(&lanes.gather_extended(&extended, &at));
     for lane in 0..L::COUNT {
         assert_eq!(there_and_back[lane].0[..20], extended[at[lane] as usize].0[..20]);
         let limbs = lanes.limbs(lanes.gather_extended(&extended, &at)[3]);
-        assert_eq!(lane_of(&limbs, lane), extended[at[lane] as usize].0[15..20]);
+        assert_eq!(portable::reduced(lane_of(&limbs, lane)), extended[at[lane] as usize].0[15..20]);
     }
 }
 

@@ -1,0 +1,59 @@
+//! Every implementation beside the formulas of [`curve`](crate::curve), on points of all kinds.
+
+use super::{Addend, Point, Quad};
+use crate::{
+    backend::{Backend, with_quad},
+    curve,
+    lanes::{
+        LANES_MAX, Lanes, Limbs,
+        portable::{Portable, reduced},
+    },
+};
+
+type Coordinates = [Limbs; 4];
+
+fn same(a: &Coordinates, b: &Coordinates) -> bool {
+    let cross = |place: usize| {
+        let (left, right) = (Lanes::mul(Portable, a[place], b[2]), Lanes::mul(Portable, b[place], a[2]));
+        reduced(left) == reduced(right)
+    };
+    cross(0) && cross(1) && cross(3)
+}
+
+fn check<Q: Quad>(quad: Q, points: &[curve::Point<Portable>]) {
+    let lift = |point: &curve::Point<Portable>| Point(quad.element(&point.coordinates()));
+    let addend = |point: &curve::Point<Portable>| -> Addend<Q> { lift(point).addend(quad) };
+    let of = |point: Point<Q>| quad.limbs(point.0);
+    let identity = curve::Point::identity(Portable);
+    for one in points {
+        assert!(same(&of(lift(one).double(quad)), &one.double(Portable).coordinates()));
+        assert!(same(&of(Point::identity(quad).plus(quad, &addend(one))), &one.coordinates()));
+        for other in points {
+            let cached = other.cached(Portable);
+            let (sum, difference) =
+                (one.add_extended(Portable, &cached, 0), one.add_extended(Portable, &cached, 1));
+            assert!(same(&of(lift(one).plus(quad, &addend(other))), &sum.coordinates()));
+            assert!(same(&of(lift(one).minus(quad, &addend(other))), &difference.coordinates()));
+        }
+        assert!(same(&of(lift(one).minus(quad, &addend(one))), &identity.coordinates()));
+        // Long chains, where limbs would grow if they could.
+        let (mut chain, mut expected) = (lift(one), *one);
+        for _ in 0..50 {
+            chain = chain.double(quad).plus(quad, &addend(one));
+            expected = expected.double(Portable).add_extended(Portable, &one.cached(Portable), 0);
+            assert!(same(&of(chain), &expected.coordinates()));
+        }
+    }
+}
+
+#[test]
+fn the_group_law_holds_with_coordinates_side_by_side() {
+    let rows = curve::tests::rows(Portable);
+    let points: Vec<_> = rows
+        .iter()
+        .map(|row| curve::Point::from_affine(Portable, &Portable.gather_affine(&[*row], &[0; LANES_MAX]), 0))
+        .collect();
+    for backend in Backend::all() {
+        with_quad!(backend, quad => check(quad, &points));
+    }
+}
