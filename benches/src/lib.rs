@@ -85,12 +85,21 @@ pub fn write_tables(bench: &str, cases: &[Case]) -> Result<()> {
             ratio_to,
         });
     }
+    write_rows(bench, &rows)
+}
+
+/// Writes `target/bench/<bench>.md` and `.json` from rows that were measured otherwise.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_rows(bench: &str, rows: &[Row]) -> Result<()> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let environment = environment();
     let mut table = format!(
         "{} cores, {}, {}, profile {}\n\n| case | parameters | engine | ns per item | ratio | to |\n|---|---|---|---|---|---|\n",
         environment.cores, environment.cpu, environment.rustc, environment.profile
     );
-    for row in &rows {
+    for row in rows {
         writeln!(
             table,
             "| {} | {} | {} | {:.0} | {:.4} | {} |",
@@ -100,7 +109,7 @@ pub fn write_tables(bench: &str, cases: &[Case]) -> Result<()> {
     let folder = target.join("bench");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{bench}.md")), &table)?;
-    let report = serde_json::to_string_pretty(&Report { environment, rows: &rows })?;
+    let report = serde_json::to_string_pretty(&Report { environment, rows })?;
     fs::write(folder.join(format!("{bench}.json")), report)?;
     println!("{table}");
     Ok(())
