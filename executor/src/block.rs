@@ -1,8 +1,8 @@
 //! What goes into the execution of a block and what comes out.
 
 use fresnel_types::{
-    FailureCode, Outcome, Pair, PeerCounters, Receipt, Sequence, ShardId, SignedTransaction, Timestamp,
-    TransactionId, WriteSet, hash::Root, leaves::TotalsLeaf, merkle,
+    Outcome, Pair, PeerCounters, Receipt, ShardId, SignedTransaction, Timestamp, TransactionId, WriteSet,
+    hash::Root, leaves::TotalsLeaf, proof::Applied,
 };
 
 /// The input of a block, the same at every worker of the shard.
@@ -37,25 +37,4 @@ pub struct BlockOutput {
     pub totals: TotalsLeaf,
     /// All that ever passed between this shard and each other, the own entry zero.
     pub pairs: Vec<Pair>,
-}
-
-/// A consumed receipt.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Applied {
-    /// Where it came from.
-    pub source: ShardId,
-    /// Its place on the pair.
-    pub sequence: Sequence,
-    /// The transaction that caused it.
-    pub transaction: TransactionId,
-    /// Why it was sent back, if it was.
-    pub bounced: Option<FailureCode>,
-}
-
-/// The root over how everything ended. Leaves of the two kinds differ in length, so none passes for the other.
-pub(crate) fn results_root(outcomes: &[(TransactionId, Outcome)], applied: &[Applied]) -> Root {
-    let receipts = applied.iter().map(|receipt| {
-        merkle::leaf(&(receipt.source, receipt.sequence, receipt.transaction, receipt.bounced))
-    });
-    merkle::root(outcomes.iter().map(merkle::leaf).chain(receipts))
 }

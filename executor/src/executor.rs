@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use fresnel_types::{
-    Action, Address, Amount, FailureCode, Genesis, Outcome, Parameters, PeerCounters, Receipt, ReceiptKind,
-    Sequence, ShardId, Shards, StateKey, Transaction, TransactionId, WriteSet,
-    leaves::{Account, PairLeaf, TotalsLeaf},
+    Address, Amount, Genesis, Outcome, Parameters, PeerCounters, Receipt, ShardId, Shards, StateKey,
+    TransactionId, WriteSet,
+    leaves::{Account, EXISTS, PairLeaf, TotalsLeaf, words_from_bytes},
+    merkle,
+    proof::results_leaves,
 };
 
 use crate::{
-    block::{Applied, BlockInput, BlockOutput, results_root},
+    block::{BlockInput, BlockOutput},
     engine::{self, Counter, Engine, Metrics},
-    resolve::{Missing, ResolvedBatch, Resolver, Role},
-    slots::UNKNOWN,
+    programs::{Calls, Ended, Home},
+    resolve::{ResolvedBatch, Resolver},
+    slots::{UNKNOWN, exists},
     table::Table,
-    transfer::Transfers,
+    values::LongValues,
 };
+
+mod receipts;
 
 /// The leaves of one shard, and what blocks do to them.
 pub struct Executor {
@@ -23,7 +28,9 @@ pub struct Executor {
     shards: Shards,
     window: u64,
     account_minimum: Amount,
+    /// Accounts and all that programs keep.
     accounts: Table,
+    long_values: LongValues,
     /// One per shard; a pair that nothing passed is zero here and absent from the state.
     pairs: Vec<Book<PairLeaf>>,
     totals: Book<TotalsLeaf>,
@@ -65,7 +72,7 @@ impl Executor {
             } else if let Some(pair) = executor.pairs.iter_mut().find(|pair| pair.key == key) {
                 pair.leaf = PairLeaf::from_bytes(&value);
             } else {
-                executor.accounts.open(&key, &Account::from_bytes(&value));
+                executor.restore_leaf(&key, &value);
             }
         }
         executor
@@ -94,7 +101,9 @@ impl Executor {
         if let Some(pair) = self.pairs.iter().find(|pair| pair.key == *key) {
             return (pair.leaf != PairLeaf::default()).then(|| pair.leaf.to_bytes());
         }
-        self.accounts.find(key).and_then(|place| self.accounts.get(place)).map(|account| account.to_bytes())
+        let place = self.accounts.find(key)?;
+        let value = self.accounts.value(place);
+        exists(&value).then(|| self.long_values.leaf(place, &value).to_vec())
     }
 
     /// From now on, `engine` executes the transactions of blocks. Results do not depend on it.
@@ -125,7 +134,7 @@ impl Executor {
         mut resolved: Vec<ResolvedBatch>,
     ) -> BlockOutput {
         let same = |(batch, resolved): (&&[_], &ResolvedBatch)| {
-            batch.len() == resolved.operations.len() && resolved.is_of(self.accounts.directory())
+            batch.len() == resolved.ids.len() && resolved.is_of(self.accounts.directory())
         };
         assert!(
             input.batches.len() == resolved.len() && input.batches.iter().zip(&resolved).all(same),
@@ -143,7 +152,7 @@ impl Executor {
         let outcomes = self.transact(input, &resolved, &mut outbox);
         self.totals.leaf.next_source = input.next_source;
         BlockOutput {
-            results: results_root(&outcomes, &applied),
+            results: merkle::root(results_leaves(&outcomes, &applied)),
             outcomes,
             applied,
             outbox,
@@ -153,20 +162,30 @@ impl Executor {
         }
     }
 
-    /// Finds again the accounts that were not there when their batches were resolved. Every recipient gets a place, for
-    /// it may be opened; a sender that has none by then is opened by nobody in this block.
+    /// Finds again what was not there when its batch was resolved. What may be opened gets a place; then all that is
+    /// only looked for has one, if it can be there in this block.
     fn place_missing(&mut self, resolved: &mut [ResolvedBatch]) {
-        for role in [Role::Recipient, Role::Sender] {
+        for opens in [true, false] {
             for batch in &mut *resolved {
-                for Missing { key, operation, .. } in batch.missing.iter().filter(|one| one.role == role) {
-                    let operation = &mut batch.operations[*operation];
-                    match role {
-                        Role::Recipient => operation.recipient = self.accounts.place(key),
-                        Role::Sender => operation.sender = self.accounts.find(key).unwrap_or(UNKNOWN),
-                    }
+                for missing in batch.missing.iter().filter(|one| one.opens == opens) {
+                    batch.places[missing.at] = if opens {
+                        self.accounts.place(&missing.key)
+                    } else {
+                        self.accounts.find(&missing.key).unwrap_or(UNKNOWN)
+                    };
                 }
             }
         }
+    }
+
+    /// Takes in a leaf that an earlier executor wrote and that is none of the shard's own.
+    fn restore_leaf(&mut self, key: &StateKey, leaf: &[u8]) {
+        let place = self.accounts.open(key);
+        let value = match words_from_bytes(leaf) {
+            Some([one, two, three]) => [one, two, three | EXISTS],
+            None => self.long_values.restore(place, leaf),
+        };
+        self.accounts.slots().get(place).set_value(&value);
     }
 
     fn empty(shard: ShardId, shards: Shards, parameters: &Parameters) -> Self {
@@ -177,6 +196,7 @@ impl Executor {
             window: parameters.window,
             account_minimum: parameters.account_minimum,
             accounts: Table::default(),
+            long_values: LongValues::default(),
             pairs: shards.iter().map(pair).collect(),
             totals: Book { key: TotalsLeaf::key(shards, shard), leaf: TotalsLeaf::default() },
             engine: None,
@@ -200,43 +220,6 @@ impl Executor {
         leaf.peer_bounced = counters.bounced;
     }
 
-    /// Consumes a receipt: whatever it says has a defined end.
-    fn apply(&mut self, source: ShardId, receipt: &Receipt, emitted: &mut Vec<Receipt>) -> Applied {
-        assert_ne!(source, self.shard, "a shard owes itself nothing");
-        let cursor = self.pairs[source.index()].leaf.own.cursor();
-        assert_eq!(
-            receipt.sequence.0, cursor,
-            "X2: receipts of shard {source} are consumed once and in order"
-        );
-        let mut bounced = None;
-        match receipt.kind {
-            ReceiptKind::Request { sender, recipient, amount, asset } => {
-                let key = Account::key(&recipient);
-                let pair = &mut self.pairs[source.index()].leaf.own;
-                pair.consumed.add(amount);
-                let opened = || self.accounts.find(&key).and_then(|place| self.accounts.get(place)).is_some();
-                if amount < self.account_minimum && !opened() {
-                    let code = FailureCode::BelowAccountMinimum;
-                    emitted.push(Receipt {
-                        sequence: Sequence(pair.emitted()),
-                        transaction: receipt.transaction,
-                        kind: ReceiptKind::Bounce { recipient: sender, amount, asset, code },
-                    });
-                    pair.bounced.add(amount);
-                    bounced = Some(code);
-                } else {
-                    self.credit(key, amount);
-                }
-            }
-            ReceiptKind::Bounce { recipient, amount, .. } => {
-                self.pairs[source.index()].leaf.own.returned.add(amount);
-                // Its account exists, since it sent the request; if it did not, it would be opened all the same.
-                self.credit(Account::key(&recipient), amount);
-            }
-        }
-        Applied { source, sequence: receipt.sequence, transaction: receipt.transaction, bounced }
-    }
-
     /// Executes the transactions, and then does in order what their outcomes say about the shard as a whole.
     fn transact(
         &mut self,
@@ -244,62 +227,33 @@ impl Executor {
         resolved: &[ResolvedBatch],
         outbox: &mut [Vec<Receipt>],
     ) -> Vec<(TransactionId, Outcome)> {
-        let operations = || resolved.iter().flat_map(|batch| &batch.operations);
-        let transactions = || input.batches.iter().copied().flatten().zip(operations());
-        let mut program = Transfers::new(self.account_minimum, operations().count());
-        for (signed, operation) in transactions() {
-            program.push(self.shards, input.opened, signed, operation);
+        let used = || resolved.iter().flat_map(ResolvedBatch::iter);
+        let transactions = || input.batches.iter().copied().flatten();
+        let home = Home { shard: self.shard, shards: self.shards };
+        let mut calls = Calls::new(home, self.account_minimum, used().count());
+        for (signed, (_, places)) in transactions().zip(used()) {
+            calls.push(input.opened, signed, places);
         }
         let mut windows: Vec<Counter> = self
             .pairs
             .iter()
             .map(|pair| Counter { value: pair.leaf.outstanding(), limit: self.window })
             .collect();
+        let calls = Arc::new(calls);
         let codes = match &mut self.engine {
-            Some(engine) => engine.run(&mut self.accounts, &Arc::new(program), &mut windows),
-            None => engine::run_alone(&program, &mut self.accounts, &mut windows),
+            Some(engine) => engine.run(&mut self.accounts, &calls, &mut windows),
+            None => engine::run_alone(&*calls, &mut self.accounts, &mut windows),
         };
-        transactions()
-            .zip(codes)
-            .map(|((signed, operation), code)| {
-                let outcome = Transfers::outcome(code);
-                self.settle(operation.id, &signed.transaction, outcome, outbox);
-                (operation.id, outcome)
-            })
-            .collect()
-    }
-
-    /// Burns the fee of a transaction that executed, and sends what leaves the shard.
-    fn settle(
-        &mut self,
-        id: TransactionId,
-        transaction: &Transaction,
-        outcome: Outcome,
-        outbox: &mut [Vec<Receipt>],
-    ) {
-        let totals = &mut self.totals.leaf;
-        if matches!(outcome, Outcome::Void(_)) {
-            return;
+        let mut outcomes = Vec::with_capacity(codes.len());
+        for ((signed, (id, _)), code) in transactions().zip(used()).zip(codes) {
+            let ended = Ended::of(code);
+            self.settle(id, &signed.transaction, &ended, outbox);
+            outcomes.push((id, ended.outcome));
         }
-        totals.supply.0 -= transaction.fee.0;
-        totals.burned.0 += transaction.fee.0;
-        let Action::Transfer { recipient, amount } = transaction.action else { return };
-        let destination = self.shards.of_prefix(recipient.prefix());
-        if outcome == Outcome::Success && destination != self.shard {
-            let pair = &mut self.pairs[destination.index()].leaf.own;
-            outbox[destination.index()].push(Receipt {
-                sequence: Sequence(pair.emitted()),
-                transaction: id,
-                kind: ReceiptKind::Request {
-                    sender: transaction.sender.address(),
-                    recipient,
-                    amount,
-                    asset: fresnel_types::action::Asset::Native,
-                },
-            });
-            pair.sent.add(amount);
-            totals.supply.0 -= amount.0;
-        }
+        let executed = transactions().zip(outcomes.iter().map(|(_, outcome)| *outcome));
+        let accounts = &self.accounts;
+        self.long_values.take(&calls, executed, |place| accounts.value(place));
+        outcomes
     }
 
     /// Adds what comes from outside the shard, opening the account where needed.
@@ -311,7 +265,7 @@ impl Executor {
         self.totals.leaf.supply.0 += amount.0;
     }
 
-    /// The changed accounts, the pairs that differ from `before`, and the totals.
+    /// What programs changed, the pairs that differ from `before`, and the totals.
     fn take_writes(&mut self, before: &[PairLeaf]) -> WriteSet {
         let changed = self.pairs.iter().zip(before).filter(|(pair, before)| pair.leaf != **before);
         let mut books: Vec<(StateKey, Vec<u8>)> =
@@ -320,11 +274,11 @@ impl Executor {
         books.sort_unstable_by_key(|(key, _)| *key);
         let mut books = books.into_iter().peekable();
         let mut writes = WriteSet::default();
-        for (key, account) in self.accounts.take_changed() {
+        for (key, place) in self.accounts.take_changed() {
             while let Some((key, value)) = books.next_if(|(book, _)| *book < key) {
                 writes.push(key, Some(&value));
             }
-            writes.push(key, Some(&account.to_bytes()));
+            writes.push(key, Some(&self.long_values.leaf(place, &self.accounts.value(place))));
         }
         books.for_each(|(key, value)| writes.push(key, Some(&value)));
         writes

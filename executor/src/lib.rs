@@ -10,13 +10,14 @@ pub mod block;
 pub mod engine;
 pub mod executor;
 mod index;
+mod programs;
 pub mod resolve;
 mod slots;
 mod sync;
 pub mod table;
-mod transfer;
+mod values;
 
-pub use block::{Applied, BlockInput, BlockOutput};
+pub use block::{BlockInput, BlockOutput};
 pub use engine::{Engine, Program, View};
 pub use executor::Executor;
 pub use resolve::{ResolvedBatch, Resolver};

@@ -1,15 +1,14 @@
-//! What of a batch can be done before its block: hashing its transactions and finding its accounts.
+//! What of a batch can be done before its block: hashing its transactions and finding the places of what they use.
 //!
-//! Both cost several times what the transfer itself costs, and neither depends on what accounts hold. A place once
-//! found stays right for good; an account that was not there then is looked for again when the block executes.
+//! Both cost several times what a transfer itself costs, and neither depends on what stands at the places. A place once
+//! found stays right for good; what was not there then is looked for again when the block executes.
 
 use std::sync::Arc;
 
-use fresnel_types::{
-    Action, Address, ShardId, Shards, SignedTransaction, StateKey, TransactionId, leaves::Account,
-};
+use fresnel_types::{Address, ShardId, Shards, SignedTransaction, StateKey, TransactionId, leaves::Account};
 
 use crate::{
+    programs::{self, Use},
     slots::{Place, UNKNOWN},
     table::Directory,
 };
@@ -22,35 +21,45 @@ pub struct Resolver {
     directory: Arc<Directory>,
 }
 
-/// The transactions of a batch with their ids and the places of their accounts.
+/// The transactions of a batch with their ids and the places that they use.
 pub struct ResolvedBatch {
     directory: Arc<Directory>,
-    pub(crate) operations: Vec<Operation>,
-    /// The accounts that had no place.
+    pub(crate) ids: Vec<TransactionId>,
+    /// The places of all transactions, those of each in the order in which its program asks for them, that of the sender's
+    /// account first. [`UNKNOWN`] for what is in another shard.
+    pub(crate) places: Vec<Place>,
+    /// Per transaction, where its places end.
+    pub(crate) ends: Vec<u32>,
+    /// What had no place.
     pub(crate) missing: Vec<Missing>,
-}
-
-/// A transaction's id and the places of its accounts.
-#[derive(Clone, Copy)]
-pub(crate) struct Operation {
-    pub(crate) id: TransactionId,
-    pub(crate) sender: Place,
-    /// [`UNKNOWN`] also when the recipient is in another shard.
-    pub(crate) recipient: Place,
 }
 
 /// A key without a place when its batch was resolved.
 pub(crate) struct Missing {
     pub(crate) key: StateKey,
-    pub(crate) operation: usize,
-    pub(crate) role: Role,
+    /// Where in the places of the batch.
+    pub(crate) at: usize,
+    pub(crate) opens: bool,
 }
 
-/// Whose key it is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Role {
-    Sender,
-    Recipient,
+/// What the transactions of a batch use, collected so that it is looked up together.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    keys: Vec<StateKey>,
+    uses: Vec<Use>,
+}
+
+impl Wanted {
+    /// A transaction uses the account of `owner`.
+    pub(crate) fn account(&mut self, owner: &Address, with: Use) {
+        self.leaf(with, || Account::key(owner));
+    }
+
+    /// A transaction uses a leaf.
+    pub(crate) fn leaf(&mut self, with: Use, key: impl FnOnce() -> StateKey) {
+        self.keys.push(if with == Use::Elsewhere { StateKey::default() } else { key() });
+        self.uses.push(with);
+    }
 }
 
 impl Resolver {
@@ -58,38 +67,34 @@ impl Resolver {
         Self { shard, shards, directory }
     }
 
-    /// Hashes the transactions of a batch and finds the places of their accounts.
+    /// Hashes the transactions of a batch and finds the places that they use.
     pub fn resolve(&self, batch: &[SignedTransaction]) -> ResolvedBatch {
-        let mut operations = Vec::with_capacity(batch.len());
-        let mut keys = Vec::with_capacity(2 * batch.len());
+        let mut ids = Vec::with_capacity(batch.len());
+        let mut ends = Vec::with_capacity(batch.len());
+        let mut wanted = Wanted::default();
+        wanted.keys.reserve(2 * batch.len());
+        wanted.uses.reserve(2 * batch.len());
+        let is_local = |owner: &Address| self.shards.of_prefix(owner.prefix()) == self.shard;
         for SignedTransaction { transaction, .. } in batch {
-            operations.push(Operation { id: transaction.id(), sender: UNKNOWN, recipient: UNKNOWN });
-            keys.push(Account::key(&transaction.sender.address()));
-            keys.extend(self.local_recipient(&transaction.action).map(|owner| Account::key(&owner)));
+            ids.push(transaction.id());
+            let sender = transaction.sender.address();
+            wanted.account(&sender, Use::Finds);
+            programs::uses(&transaction.action, &sender, is_local, &mut wanted);
+            ends.push(u32::try_from(wanted.keys.len()).expect("a batch has few bytes, each key some"));
         }
-        let mut places = Vec::with_capacity(keys.len());
-        self.directory.find_all(&keys, &mut places);
+        let mut places = Vec::with_capacity(wanted.keys.len());
+        self.directory.find_all(&wanted.keys, &mut places);
         let mut missing = Vec::new();
-        let mut found = keys.iter().zip(places);
-        for (number, (operation, signed)) in operations.iter_mut().zip(batch).enumerate() {
-            let mut take = |role| {
-                let (key, place) = found.next().expect("each transaction asked for its own keys");
-                if place == UNKNOWN {
-                    missing.push(Missing { key: *key, operation: number, role });
+        for (at, (place, with)) in places.iter_mut().zip(&wanted.uses).enumerate() {
+            match with {
+                Use::Elsewhere => *place = UNKNOWN,
+                Use::Finds | Use::Opens if *place == UNKNOWN => {
+                    missing.push(Missing { key: wanted.keys[at], at, opens: *with == Use::Opens });
                 }
-                place
-            };
-            operation.sender = take(Role::Sender);
-            if self.local_recipient(&signed.transaction.action).is_some() {
-                operation.recipient = take(Role::Recipient);
+                Use::Finds | Use::Opens => {}
             }
         }
-        ResolvedBatch { directory: self.directory.clone(), operations, missing }
-    }
-
-    fn local_recipient(&self, action: &Action) -> Option<Address> {
-        let Action::Transfer { recipient, .. } = action else { return None };
-        (self.shards.of_prefix(recipient.prefix()) == self.shard).then_some(*recipient)
+        ResolvedBatch { directory: self.directory.clone(), ids, places, ends, missing }
     }
 }
 
@@ -97,5 +102,12 @@ impl ResolvedBatch {
     /// Whether the places are those of this directory.
     pub(crate) fn is_of(&self, directory: &Arc<Directory>) -> bool {
         Arc::ptr_eq(&self.directory, directory)
+    }
+
+    /// The transactions: their ids and places.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (TransactionId, &[Place])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let places = starts.zip(&self.ends).map(|(start, end)| &self.places[start as usize..*end as usize]);
+        self.ids.iter().copied().zip(places)
     }
 }

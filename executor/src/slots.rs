@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use fresnel_types::{Amount, StateKey, leaves::Account};
+use fresnel_types::{StateKey, leaves::InWords};
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
@@ -17,12 +17,12 @@ pub type Place = u32;
 /// The place of a key that has none.
 pub(crate) const UNKNOWN: Place = Place::MAX;
 
-/// What stands in a slot: an account's balance, base nonce and bitmap of nonces, or what another program makes of three
-/// words. The lowest bit of the third, which a bitmap of nonces never uses, says that it exists; what does not is zero.
+/// What stands in a slot: the three words of a leaf, or what stands for a longer one. The lowest bit of the third, which no
+/// leaf uses, says that it exists; what does not is zero.
 pub type Value = [u64; 3];
 
 /// The bit of the third word that says that something exists.
-pub const EXISTS: u64 = 1;
+pub use fresnel_types::leaves::EXISTS;
 
 /// Whether there is an account.
 pub(crate) fn exists(value: &Value) -> bool {
@@ -36,19 +36,19 @@ pub(crate) fn same(one: &Value, other: &Value) -> bool {
     (one[0] ^ other[0]) | (one[1] ^ other[1]) | (one[2] ^ other[2]) == 0
 }
 
-/// The words of an account.
-pub(crate) fn to_value(account: &Account) -> Value {
-    debug_assert_eq!(account.nonce_bits & EXISTS, 0, "the lowest unused nonce is not used");
-    [account.balance.0, account.nonce_base, account.nonce_bits | EXISTS]
+/// What a leaf of three words is in a slot.
+#[inline]
+pub(crate) fn store(leaf: &impl InWords) -> Value {
+    let [one, two, three] = leaf.to_words();
+    debug_assert_eq!(three & EXISTS, 0, "no leaf sets the lowest bit of its third word");
+    [one, two, three | EXISTS]
 }
 
-/// The account in the words, if there is one.
-pub(crate) fn to_account(value: &Value) -> Option<Account> {
-    exists(value).then(|| Account {
-        balance: Amount(value[0]),
-        nonce_base: value[1],
-        nonce_bits: value[2] & !EXISTS,
-    })
+/// The leaf in a slot, if there is one of the kind.
+#[inline]
+pub(crate) fn load<Leaf: InWords>(value: &Value) -> Option<Leaf> {
+    let [one, two, three] = *value;
+    if exists(value) { Leaf::from_words([one, two, three & !EXISTS]) } else { None }
 }
 
 /// A key, its account, and a mark of the block that uses it.
@@ -72,8 +72,8 @@ pub(crate) const CHANGED: u64 = 1;
 pub(crate) struct Mark {
     /// It was not marked in the epoch.
     pub(crate) is_first: bool,
-    /// The engine has a list for it, or had.
-    pub(crate) is_listed: bool,
+    /// What the engine keeps of its list: the high bits of the low half.
+    pub(crate) list: u32,
 }
 
 impl Slot {
@@ -124,7 +124,7 @@ impl Slot {
         if is_first {
             self.head.store(list | CHANGED, Relaxed);
         }
-        Mark { is_first, is_listed: list as u32 > CHANGED as u32 }
+        Mark { is_first, list: list as u32 & !(CHANGED as u32) }
     }
 
     fn copy_of(other: &Self) -> Self {

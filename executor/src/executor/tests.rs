@@ -4,13 +4,17 @@ use std::{
 };
 
 use fresnel_types::{
-    BlockIndex, ChainId, Nonce, Pair, PublicKey, Signature, SignedTransaction, Timestamp,
-    genesis::Allocation, limits::NONCE_WINDOW, transaction::VoidCode,
+    Action, BlockIndex, ChainId, FailureCode, Nonce, Pair, PublicKey, ReceiptKind, Sequence, Signature,
+    SignedTransaction, Timestamp, Transaction, genesis::Allocation, limits::NONCE_WINDOW,
+    transaction::VoidCode,
 };
 use proptest::prelude::*;
 
 use super::*;
 use crate::engine::{Clock, Policy};
+
+mod model;
+mod programs;
 
 const OWNERS: u16 = 24;
 const FUNDED: u16 = 12;
