@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf};
 
 use anyhow::Context;
-use fresnel_types::Genesis;
+use fresnel_types::{Genesis, genesis::Rule};
 
 use crate::{exit::Exit, settings};
 
@@ -16,6 +16,9 @@ pub(crate) struct Arguments {
     /// Where to write the genesis; replaced if it exists.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
+    /// The commit rule, bullshark or fast, in place of the one in the description.
+    #[arg(long)]
+    rule: Option<Rule>,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -23,13 +26,18 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     let text = settings::read(&arguments.spec)?;
-    let genesis = parse(&text).with_context(|| format!("{} describes no chain", arguments.spec.display()))?;
+    let mut genesis =
+        parse(&text).with_context(|| format!("{} describes no chain", arguments.spec.display()))?;
+    if let Some(rule) = arguments.rule {
+        genesis.parameters.rule = rule;
+    }
     fs::write(&arguments.out, genesis.to_bytes())
         .with_context(|| format!("cannot write {}", arguments.out.display()))?;
     if arguments.json {
         let object = serde_json::json!({
             "chain": genesis.chain(),
             "name": genesis.name,
+            "rule": genesis.parameters.rule,
             "shards": genesis.shards.count(),
             "authorities": genesis.authorities.len(),
             "accounts": genesis.accounts.len(),
@@ -39,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     } else {
         println!("chain       {}", genesis.chain());
         println!("name        {}", genesis.name);
+        println!("rule        {}", genesis.parameters.rule);
         println!("shards      {}", genesis.shards.count());
         println!("authorities {}", genesis.authorities.len());
         println!("accounts    {}, {} in all", genesis.accounts.len(), genesis.supply());

@@ -1,10 +1,13 @@
 //! `fresnel sim`: whole clusters in one thread each, from seeds; a seed that violates an invariant is printed with the
-//! command that repeats it.
+//! command that repeats it. `fresnel sim latency` measures, in simulated time, how long the order takes.
+
+mod latency;
 
 use std::time::Duration;
 
 use anyhow::Context;
-use fresnel_sim::{Choice, Options, Workers, suite::Suite};
+use fresnel_sim::{Choice, Options, Workers, network::Links, suite::Suite};
+use fresnel_types::genesis::Rule;
 
 use crate::{
     exit::{Exit, Wrong},
@@ -13,7 +16,10 @@ use crate::{
 
 /// What `fresnel sim` takes. What is not given is drawn from the seed.
 #[derive(clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The seed, the first of them when there are more.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -41,12 +47,28 @@ pub(crate) struct Arguments {
     /// Let up to f stake of the authorities break the rules: drawn, or all in one way like twins.
     #[arg(long, default_value_t = Choice::None)]
     adversary: Choice,
+    /// The commit rule: bullshark or fast.
+    #[arg(long, default_value_t = Rule::default())]
+    rule: Rule,
+    /// Place the authorities in the regions of a public cloud around the world.
+    #[arg(long)]
+    regions: bool,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
 }
 
+/// What else there is to simulate.
+#[derive(clap::Subcommand)]
+enum Command {
+    /// Measure how long vertices take from proposal to commit, without faults and with crashed authorities.
+    Latency(latency::Arguments),
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
+    if let Some(Command::Latency(arguments)) = &arguments.command {
+        return latency::run(arguments);
+    }
     if let Some(shards) = arguments.shards {
         fresnel_types::Shards::new(shards).map_err(Wrong)?;
     }
@@ -105,6 +127,8 @@ impl Arguments {
             rate: self.rate.unwrap_or(drawn.rate),
             workers: if self.beacons_only { Workers::Opaque } else { drawn.workers },
             adversary: self.adversary,
+            rule: self.rule,
+            links: if self.regions { Links::Regions } else { Links::Drawn },
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{
     faults::{self, Fault, Moment},
     host::{self, Disks, Host, Stepped},
     invariants::{Broken, Monitor, hold},
+    latency::Probe,
     machines::Setup,
     network::Network,
     random::Random,
@@ -31,25 +32,20 @@ use crate::{
 /// The first invariant that does not hold; a panic of a machine counts as one.
 pub fn run(options: Options) -> Result<Report, Box<Violation>> {
     let mut cluster = Cluster::new(&options);
-    let outcome = catch_unwind(AssertUnwindSafe(|| cluster.run()));
-    let broken = match outcome {
-        Ok(Ok(())) => return Ok(cluster.report()),
-        Ok(Err(broken)) => broken,
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            Broken { invariant: "S3", what: format!("panic: {}", text.unwrap_or_default()) }
-        }
-    };
-    Err(Box::new(Violation {
-        invariant: broken.invariant,
-        what: broken.what,
-        at: cluster.elapsed(),
-        faults: faults::draw(&options, heal_after(&options)),
-        adversaries: adversaries::draw(&options),
-        options,
-    }))
+    match cluster.guarded(Cluster::run) {
+        Ok(()) => Ok(cluster.report()),
+        Err(broken) => Err(Box::new(Violation {
+            invariant: broken.invariant,
+            what: broken.what,
+            at: cluster.elapsed(),
+            faults: faults::draw(&options, heal_after(&options)),
+            adversaries: adversaries::draw(&options),
+            options,
+        })),
+    }
 }
+
+pub use measuring::measure;
 
 /// Microseconds after the start at which all faults are over.
 fn heal_after(options: &Options) -> u64 {
@@ -58,6 +54,7 @@ fn heal_after(options: &Options) -> u64 {
 
 mod checks;
 mod links;
+mod measuring;
 mod striking;
 
 enum Event {
@@ -112,11 +109,20 @@ struct Cluster {
     finished: bool,
     /// Crashes that wait for their moment.
     armed: Vec<Fault>,
+    /// What measures, in a run that is for that.
+    probe: Option<Probe>,
 }
 
 impl Cluster {
     fn new(options: &Options) -> Self {
-        let setup = Setup::new(options);
+        let mut cluster = Self::of(Setup::new(options));
+        cluster.schedule(options);
+        cluster
+    }
+
+    /// One in which nothing happens by itself.
+    fn of(setup: Setup) -> Self {
+        let options = &setup.options.clone();
         let start = Timestamp(START);
         let mut random = Random::new(options.seed, "cluster");
         let parties = setup.parties();
@@ -133,8 +139,8 @@ impl Cluster {
             .chain(twins.iter().map(|party| host(party, "second ")));
         let hosts = hosts.collect();
         let sync_time = (0..options.authorities).map(|_| random.pick(&[100, 100, 400, 4_000])).collect();
-        let mut cluster = Self {
-            network: Network::new(options.authorities, Random::new(options.seed, "network")),
+        Self {
+            network: Network::new(options.authorities, options.links, Random::new(options.seed, "network")),
             workload: Workload::new(options, &setup.chain, start),
             monitor: Monitor::new(&setup.genesis, adversaries.set()),
             verifier: Verifier::with_seed(random.bytes()).remembering(SIGNATURES_REMEMBERED),
@@ -152,27 +158,40 @@ impl Cluster {
             healed: None,
             finished: false,
             armed: Vec::new(),
-        };
-        cluster.schedule(options);
-        cluster
+            probe: None,
+        }
     }
 
-    /// Puts in all that is known from the beginning.
-    fn schedule(&mut self, options: &Options) {
+    /// Starts everybody, and establishes links again from time to time.
+    fn schedule_starts(&mut self) {
         for host in 0..self.hosts.len() {
             let late = self.random.below(STAGGER);
             self.scheduler.after(late, Event::Start(host));
         }
+        self.scheduler.after(RECONNECT_INTERVAL, Event::Reconnect);
+    }
+
+    /// Puts in all that is known from the beginning.
+    fn schedule(&mut self, options: &Options) {
+        self.schedule_starts();
         let heal = heal_after(options);
         for event in faults::draw(options, heal) {
             self.scheduler.after(event.at, Event::Fault(event.fault));
         }
         self.scheduler.after(heal + HEALED_LATER, Event::Healed);
         self.scheduler.after(options.duration, Event::CheckEnd);
-        self.scheduler.after(RECONNECT_INTERVAL, Event::Reconnect);
         if options.workers == Workers::Real {
             self.scheduler.after(CLIENT_INTERVAL, Event::Clients);
         }
+    }
+
+    /// Runs it; a panic of a machine is a broken promise like others.
+    fn guarded(&mut self, run: impl FnOnce(&mut Self) -> Result<(), Broken>) -> Result<(), Broken> {
+        catch_unwind(AssertUnwindSafe(|| run(self))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            Err(Broken { invariant: "S3", what: format!("panic: {}", text.unwrap_or_default()) })
+        })
     }
 
     fn elapsed(&self) -> u64 {
@@ -324,6 +343,9 @@ impl Cluster {
         };
         for entry in host::entries(&effects) {
             self.monitor.persisted(party, entry)?;
+            if let Some(probe) = &mut self.probe {
+                probe.persisted(self.scheduler.now(), party, entry);
+            }
             let completed = matches!(entry, LogEntry::Checkpoint(piece) if piece.last);
             self.report.checkpoints += u64::from(completed);
         }
@@ -398,6 +420,9 @@ impl Cluster {
     fn send(&mut self, index: usize, to: &[Party], message: Message) -> Result<(), Broken> {
         let (from, second) = (self.hosts[index].party, self.is_second(index));
         self.monitor.sent(from, &message)?;
+        if let Some(probe) = &mut self.probe {
+            probe.sent(self.scheduler.now(), &message);
+        }
         match &message {
             Message::VertexRequest(wanted) => self.report.fetches += wanted.len() as u64,
             Message::BatchRequest(wanted) => self.report.fetches += wanted.len() as u64,

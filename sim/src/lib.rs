@@ -14,6 +14,7 @@ pub mod disk;
 pub mod faults;
 mod host;
 mod invariants;
+pub mod latency;
 mod machines;
 pub mod network;
 mod opaque;
@@ -25,6 +26,6 @@ pub mod suite;
 mod workload;
 
 pub use adversaries::Choice;
-pub use cluster::run;
+pub use cluster::{measure, run};
 pub use options::{Options, Workers};
 pub use report::{Report, Violation};

@@ -22,6 +22,8 @@ use crate::{
 /// What every machine is opened with.
 pub(crate) struct Setup {
     pub(crate) options: Options,
+    /// The local timing of each beacon.
+    pacing: Vec<Pacing>,
     pub(crate) keeping: Keeping,
     pub(crate) chain: Chain,
     pub(crate) genesis: Arc<Genesis>,
@@ -30,16 +32,26 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(options: &Options) -> Self {
-        let chain = Chain::new(options);
-        let genesis = Arc::new(chain.genesis.clone());
-        let rules = Arc::new(Rules::of(&genesis));
-        Self { options: options.clone(), keeping: Keeping::of_seed(options.seed), chain, genesis, rules }
+        // Some hurry, some take their time.
+        let pacing = |authority: usize| {
+            let authority = AuthorityIndex(authority as u16);
+            let mut random = Random::new(options.seed, &format!("pacing of {authority}"));
+            Pacing { interval_min: random.pick(&[10_000, 20_000, 50_000]), ..Pacing::default() }
+        };
+        let pacing = (0..options.authorities).map(pacing).collect();
+        Self::with(options, Chain::new(options), Keeping::of_seed(options.seed), pacing)
     }
 
-    /// The local timing of a beacon: some hurry, some take their time.
-    fn pacing(&self, authority: AuthorityIndex) -> Pacing {
-        let mut random = Random::new(self.options.seed, &format!("pacing of {authority}"));
-        Pacing { interval_min: random.pick(&[10_000, 20_000, 50_000]), ..Pacing::default() }
+    /// Nothing drawn but keys: parameters, timing and checkpoints are those of production.
+    pub(crate) fn of_production(options: &Options) -> Self {
+        let pacing = vec![Pacing::default(); options.authorities];
+        Self::with(options, Chain::of_production(options), Keeping::of_production(), pacing)
+    }
+
+    fn with(options: &Options, chain: Chain, keeping: Keeping, pacing: Vec<Pacing>) -> Self {
+        let genesis = Arc::new(chain.genesis.clone());
+        let rules = Arc::new(Rules::of(&genesis));
+        Self { options: options.clone(), pacing, keeping, chain, genesis, rules }
     }
 
     /// Every machine of the cluster, those of an authority together.
@@ -72,7 +84,7 @@ impl AnyMachine {
         match party {
             Party::Beacon(authority) => {
                 let key = setup.chain.keys[authority.index()].clone();
-                let pacing = setup.pacing(authority);
+                let pacing = setup.pacing[authority.index()].clone();
                 let checkpoint_commits = setup.keeping.checkpoint_commits;
                 let config = fresnel_beacon::Config { authority, rules, key, pacing, checkpoint_commits };
                 let beacon = Beacon::open(config, log, now).map_err(|error| error.to_string())?;

@@ -8,6 +8,8 @@ use fresnel_types::{AuthorityIndex, Timestamp};
 
 use crate::random::Random;
 
+pub mod regions;
+
 /// What becomes of a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fate {
@@ -17,11 +19,26 @@ pub enum Fate {
     Lost,
 }
 
+/// Where authorities are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// In one to four regions, drawn.
+    #[default]
+    Drawn,
+    /// One by one in the regions of a public cloud around the world.
+    Regions,
+    /// All as far from one another, with nothing that disturbs a message: so many microseconds.
+    Even(u64),
+}
+
 /// The state of all links.
 #[derive(Debug)]
 pub struct Network {
     random: Random,
-    regions: Vec<usize>,
+    /// Least microseconds from each authority to each.
+    base: Vec<Vec<u64>>,
+    /// Whether messages are late, twice or out of order now and then.
+    unsteady: bool,
     /// Cut links, with how many cuts hold each of them.
     cut: BTreeMap<(AuthorityIndex, AuthorityIndex), u64>,
     /// Permille lost on every link until an instant.
@@ -33,13 +50,19 @@ pub struct Network {
 }
 
 impl Network {
-    /// A network of `authorities`, placed by `random`: all in one region, or spread.
-    pub fn new(authorities: usize, mut random: Random) -> Self {
+    /// A network of `authorities`.
+    pub fn new(authorities: usize, links: Links, mut random: Random) -> Self {
         let spread = random.pick(&[1, 2, LATENCIES.len()]);
-        let regions = (0..authorities).map(|_| random.index(spread)).collect();
+        let drawn: Vec<usize> = (0..authorities).map(|_| random.index(spread)).collect();
+        let base = |from: usize, to: usize| match links {
+            Links::Drawn => LATENCIES[drawn[from]][drawn[to]],
+            Links::Regions => regions::one_way(from, to),
+            Links::Even(micros) => micros,
+        };
         Self {
             random,
-            regions,
+            base: (0..authorities).map(|from| (0..authorities).map(|to| base(from, to)).collect()).collect(),
+            unsteady: !matches!(links, Links::Even(_)),
             cut: BTreeMap::new(),
             loss: (0, Timestamp(0)),
             slow: BTreeMap::new(),
@@ -48,8 +71,9 @@ impl Network {
     }
 
     /// The longest regular way of a message there and back.
-    pub fn round_trip_max() -> u64 {
-        2 * LATENCIES.iter().flatten().max().copied().expect("a table") * (1_000 + JITTER_PERMILLE) / 1_000
+    pub fn round_trip_max(&self) -> u64 {
+        let longest = LATENCIES.iter().flatten().chain(self.base.iter().flatten()).max();
+        2 * longest.expect("a table") * (1_000 + JITTER_PERMILLE) / 1_000
     }
 
     /// Decides about a message at `now`.
@@ -60,7 +84,7 @@ impl Network {
             return Fate::Lost;
         }
         let mut arrivals = vec![self.latency(now, from, to)];
-        if self.random.chance(DUPLICATE_PERMILLE) {
+        if self.unsteady && self.random.chance(DUPLICATE_PERMILLE) {
             arrivals.push(self.latency(now, from, to) + self.random.below(DUPLICATE_LATER));
         }
         Fate::Arrives(arrivals)
@@ -108,7 +132,7 @@ impl Network {
 
     /// Breaks all links of an authority: it went down, or came up again.
     pub fn break_links(&mut self, authority: AuthorityIndex) {
-        for other in (0..self.regions.len()).map(|index| AuthorityIndex(index as u16)) {
+        for other in (0..self.base.len()).map(|index| AuthorityIndex(index as u16)) {
             if other != authority {
                 self.broken.insert(pair(authority, other));
             }
@@ -116,11 +140,14 @@ impl Network {
     }
 
     fn latency(&mut self, now: Timestamp, from: AuthorityIndex, to: AuthorityIndex) -> u64 {
-        let base = LATENCIES[self.regions[from.index()]][self.regions[to.index()]];
-        let mut latency = base + self.random.below(base * JITTER_PERMILLE / 1_000 + 1);
-        // Now and then a message is overtaken by many.
-        if self.random.chance(LATE_PERMILLE) {
-            latency += self.random.below(2 * base);
+        let base = self.base[from.index()][to.index()];
+        let mut latency = base;
+        if self.unsteady {
+            latency += self.random.below(base * JITTER_PERMILLE / 1_000 + 1);
+            // Now and then a message is overtaken by many.
+            if self.random.chance(LATE_PERMILLE) {
+                latency += self.random.below(2 * base);
+            }
         }
         for authority in [from, to] {
             if let Some((micros, until)) = self.slow.get(&authority).copied()
@@ -159,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_cut_is_one_way_counted_and_reported_when_mended() {
-        let mut network = Network::new(4, Random::new(3, "test"));
+        let mut network = Network::new(4, Links::Drawn, Random::new(3, "test"));
         let now = Timestamp(1);
         network.cut(A, B);
         network.cut(A, B);
@@ -176,7 +203,7 @@ mod tests {
 
     #[test]
     fn loss_ends_and_breaks_the_links_it_hit() {
-        let mut network = Network::new(4, Random::new(3, "test"));
+        let mut network = Network::new(4, Links::Drawn, Random::new(3, "test"));
         network.lose(1_000, Timestamp(10));
         assert_eq!(network.send(Timestamp(9), B, A), Fate::Lost);
         assert!(matches!(network.send(Timestamp(10), B, A), Fate::Arrives(_)));
@@ -185,7 +212,7 @@ mod tests {
 
     #[test]
     fn messages_overtake_and_repeat() {
-        let mut network = Network::new(7, Random::new(5, "test"));
+        let mut network = Network::new(7, Links::Drawn, Random::new(5, "test"));
         let fates: Vec<Fate> = (0..2_000).map(|_| network.send(Timestamp(1), A, B)).collect();
         let first = |fate: &Fate| match fate {
             Fate::Arrives(arrivals) => arrivals[0],

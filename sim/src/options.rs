@@ -5,10 +5,12 @@ use std::fmt;
 use fresnel_crypto::SigningKey;
 use fresnel_shard::Checkpointing;
 use fresnel_types::{
-    Amount, Authority, Genesis, Parameters, PublicKey, Shards, genesis::Allocation, limits::PROTOCOL_VERSION,
+    Amount, Authority, Genesis, Parameters, PublicKey, Shards,
+    genesis::{Allocation, Rule},
+    limits::PROTOCOL_VERSION,
 };
 
-use crate::{adversaries::Choice, random::Random};
+use crate::{adversaries::Choice, network::Links, random::Random};
 
 /// Which workers run beside the beacons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -40,6 +42,10 @@ pub struct Options {
     pub workers: Workers,
     /// Which authorities keep to no rule.
     pub adversary: Choice,
+    /// The commit rule.
+    pub rule: Rule,
+    /// Where the authorities are.
+    pub links: Links,
 }
 
 impl Options {
@@ -55,6 +61,8 @@ impl Options {
             rate: random.pick(&[20, 60]),
             workers: Workers::Real,
             adversary: Choice::None,
+            rule: Rule::default(),
+            links: Links::Drawn,
         }
     }
 }
@@ -62,14 +70,18 @@ impl Options {
 /// The command that repeats the simulation.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, authorities, shards, duration, faults, rate, workers, adversary } = self;
+        let Self { seed, authorities, shards, duration, faults, rate, workers, adversary, rule, links } =
+            self;
         write!(f, "fresnel sim --seed {seed} --authorities {authorities} --shards {shards} ")?;
-        write!(f, "--duration {}ms --rate {rate}", duration / 1_000)?;
+        write!(f, "--duration {}ms --rate {rate} --rule {rule}", duration / 1_000)?;
         if !faults {
             write!(f, " --no-faults")?;
         }
         if *workers == Workers::Opaque {
             write!(f, " --beacons-only")?;
+        }
+        if *links == Links::Regions {
+            write!(f, " --regions")?;
         }
         if *adversary != Choice::None {
             write!(f, " --adversary {adversary}")?;
@@ -111,6 +123,18 @@ impl Keeping {
             store_time: random.pick(&[2_000, 100_000, 2_000_000]),
         }
     }
+
+    /// As processes do unless they are told otherwise.
+    pub(crate) fn of_production() -> Self {
+        Self {
+            segment_bytes: 16 << 20,
+            worker_log_retained: 1 << 30,
+            beacon_log_retained: 1 << 30,
+            checkpointing: Checkpointing::default(),
+            checkpoint_commits: fresnel_beacon::limits::CHECKPOINT_COMMITS,
+            store_time: 100_000,
+        }
+    }
 }
 
 /// A chain to simulate, with all its secrets.
@@ -124,6 +148,14 @@ pub(crate) struct Chain {
 }
 
 impl Chain {
+    /// A chain with the parameters of production and equal stakes.
+    pub(crate) fn of_production(options: &Options) -> Self {
+        let mut chain = Self::new(options);
+        chain.genesis.parameters = Parameters { rule: options.rule, ..Parameters::default() };
+        chain.genesis.authorities.iter_mut().for_each(|authority| authority.stake = 1);
+        chain
+    }
+
     /// Draws the chain of a seed. Depths and windows are small, so that floors are passed and windows fill.
     pub(crate) fn new(options: &Options) -> Self {
         let mut random = Random::new(options.seed, "genesis");
@@ -163,6 +195,7 @@ impl Chain {
             window: random.pick(&[1, 2, 8, 64]),
             delivery_max: random.pick(&[1, 4, 64]),
             account_minimum: ACCOUNT_MINIMUM,
+            rule: options.rule,
             ..Parameters::default()
         };
         let allocation = |key| Allocation { address: PublicKey::of(key).address(), amount: FUNDS };

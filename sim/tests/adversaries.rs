@@ -1,10 +1,12 @@
 //! Clusters in which up to f stake keeps to no rule: nothing that honest authorities promise may depend on the others.
 
 use fresnel_sim::{Choice, Options, adversaries::Kind, run, suite::Suite};
+use fresnel_types::genesis::Rule;
 
-/// A short run of a seed.
+/// A short run of a seed, under one rule and the other in turn.
 fn short(seed: u64, adversary: Choice) -> Options {
-    Options { duration: 3_000_000, adversary, ..Options::of_seed(seed) }
+    let rule = Rule::ALL[seed as usize % 2];
+    Options { duration: 3_000_000, adversary, rule, ..Options::of_seed(seed) }
 }
 
 #[test]
@@ -48,10 +50,14 @@ fn check(suite: &Suite, kinds: &[Kind]) {
 
 #[test]
 fn every_kind_alone() {
-    let kind = |seed: u64| Kind::ALL[seed as usize % Kind::ALL.len()];
+    let count = Kind::ALL.len() as u64;
     // Whether anybody asks a boaster for commits is a matter of luck.
     let certain: Vec<Kind> = Kind::ALL.into_iter().filter(|kind| *kind != Kind::Boaster).collect();
-    check(&Suite::run(0..Kind::ALL.len() as u64, |seed| short(seed, Choice::All(kind(seed)))), &certain);
+    let options = |seed: u64| {
+        let (kind, rule) = (Kind::ALL[(seed % count) as usize], Rule::ALL[(seed / count) as usize]);
+        Options { rule, ..short(seed, Choice::All(kind)) }
+    };
+    check(&Suite::run(0..count * Rule::ALL.len() as u64, options), &certain);
 }
 
 /// Else a suite without violations says nothing.
@@ -67,15 +73,18 @@ fn kinds_drawn_from_the_seed() {
     check(&Suite::run(100..124, |seed| short(seed, Choice::Drawn)), &[]);
 }
 
-/// `FRESNEL_SIM_SEEDS=1000..1500` chooses others than the default.
+/// `FRESNEL_SIM_SEEDS=1000..1500` and `FRESNEL_SIM_RULE=bullshark` choose others than the default.
 #[test]
 #[ignore = "minutes; run with --ignored"]
 fn long_runs_with_adversaries() {
     let range = std::env::var("FRESNEL_SIM_SEEDS").unwrap_or_else(|_| "0..300".to_owned());
     let (from, to) = range.split_once("..").expect("FRESNEL_SIM_SEEDS is a range like 0..300");
     let seed = |text: &str| text.parse::<u64>().expect("a seed is a number");
+    let rule =
+        std::env::var("FRESNEL_SIM_RULE").map_or(Rule::default(), |name| name.parse().expect("a rule"));
     let suite = Suite::run(seed(from)..seed(to), |seed| Options {
         adversary: Choice::Drawn,
+        rule,
         ..Options::of_seed(seed)
     });
     check(&suite, &Kind::ALL);

@@ -1,10 +1,24 @@
 //! Whole clusters from seeds: a few short ones always, the suite when asked for.
 
-use fresnel_sim::{Options, Workers, run, suite::Suite};
+use fresnel_sim::{
+    Options, Workers,
+    latency::{Latency, Measurement, Period},
+    measure,
+    network::Links,
+    run,
+    suite::Suite,
+};
+use fresnel_types::genesis::Rule;
 
-/// A short run of a seed.
+/// A short run of a seed, under one rule and the other in turn.
 fn short(seed: u64) -> Options {
-    Options { duration: 4_000_000, ..Options::of_seed(seed) }
+    let rule = Rule::ALL[seed as usize % 2];
+    Options { duration: 4_000_000, rule, ..Options::of_seed(seed) }
+}
+
+/// The rule that `FRESNEL_SIM_RULE` names, or the default.
+fn rule() -> Rule {
+    std::env::var("FRESNEL_SIM_RULE").map_or(Rule::default(), |name| name.parse().expect("a rule"))
 }
 
 #[test]
@@ -42,14 +56,40 @@ fn short_runs_with_faults_hold_every_invariant() {
     assert!(suite.total.checkpoints > 0 && suite.total.restores_from_checkpoint > 0, "{suite}");
 }
 
-/// The acceptance of the engine. `FRESNEL_SIM_SEEDS=1000..1500` chooses others than the default.
+fn latency(rule: Rule, crashed: usize) -> Latency {
+    let measured = measure(&Measurement { authorities: 4, links: Links::Even(50_000), rule, crashed });
+    let measured = measured.unwrap_or_else(|violation| panic!("{violation}"));
+    println!("{measured}");
+    assert!(measured.periods.iter().all(|figures| figures.vertices > 200 && figures.uncommitted == 0));
+    measured
+}
+
+#[test]
+fn with_fast_a_vertex_takes_three_message_delays() {
+    let (fast, bullshark) = (latency(Rule::Fast, 0), latency(Rule::Bullshark, 0));
+    let (fast, bullshark) = (&fast.periods[0], &bullshark.periods[0]);
+    assert!((150_000..165_000).contains(&fast.mean) && fast.p99 < 200_000, "{fast:?}");
+    assert!(bullshark.mean > 4 * 50_000, "{bullshark:?}");
+}
+
+#[test]
+fn with_fast_a_crashed_authority_costs_little_once_it_is_demoted_and_nothing_when_it_is_back() {
+    let measured = latency(Rule::Fast, 1);
+    let [calm, crashed, returned] = &measured.periods[..] else { panic!("three periods") };
+    assert_eq!(returned.period, Period::Returned);
+    assert!(crashed.worst * 2 <= calm.mean * 3, "{measured}");
+    assert!(returned.worst * 2 <= calm.mean * 3, "no spike: {measured}");
+}
+
+/// The acceptance of the engine. `FRESNEL_SIM_SEEDS=1000..1500` and `FRESNEL_SIM_RULE=bullshark` choose others than the
+/// default.
 #[test]
 #[ignore = "minutes; run with --ignored"]
 fn five_hundred_seeds() {
     let range = std::env::var("FRESNEL_SIM_SEEDS").unwrap_or_else(|_| "0..500".to_owned());
     let (from, to) = range.split_once("..").expect("FRESNEL_SIM_SEEDS is a range like 0..500");
     let seed = |text: &str| text.parse::<u64>().expect("a seed is a number");
-    let suite = Suite::run(seed(from)..seed(to), Options::of_seed);
+    let suite = Suite::run(seed(from)..seed(to), |seed| Options { rule: rule(), ..Options::of_seed(seed) });
     println!("{suite}");
     assert!(suite.violations.is_empty(), "{suite}");
     assert!(suite.commits_min >= 200, "the fewest commits of a run are {}", suite.commits_min);

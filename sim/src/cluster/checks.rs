@@ -5,7 +5,6 @@ use crate::{
     host::Host,
     invariants::{Broken, hold},
     machines::AnyMachine,
-    network::Network,
     options::DEEP_FLOOR,
 };
 
@@ -23,7 +22,7 @@ impl Cluster {
         }
         let rules = &self.setup.rules;
         let waits = rules.committee.validity() * rules.parameters.wait_max;
-        let bound = 10 * Network::round_trip_max() + waits + RESEND_MAX + RECONNECT_INTERVAL;
+        let bound = 10 * self.network.round_trip_max() + waits + RESEND_MAX + RECONNECT_INTERVAL;
         hold!(
             "L1",
             now.since(healed) <= bound || most > before,
