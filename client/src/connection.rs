@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, future::Future, io, net::SocketAddr, time::Duration};
 
 use fresnel_types::{
-    Address, ChainId, CodecError, Message, Nonce, RejectionCode, ShardId, SignedTransaction, codec,
+    Address, BlockIndex, ChainId, CodecError, Message, Nonce, RejectionCode, ShardId, SignedTransaction, codec,
     frame::{FrameError, HEADER_BYTES, Header, Hello, Role, hello_frame, message_frame},
     leaves::Account,
     limits::SUBMISSION_MAX,
@@ -75,6 +75,14 @@ pub enum ClientError {
     /// The process does not host the asked machine.
     #[error("the process hosts no {0:?}")]
     NoSuchRole(Role),
+    /// The worker has not come as far as what was seen before.
+    #[error("the worker has executed block {executed}, and block {wanted} was seen before")]
+    Behind {
+        /// The last block that it executed.
+        executed: BlockIndex,
+        /// The block that was seen.
+        wanted: BlockIndex,
+    },
     /// The answer is to another question.
     #[error("the answer is not one to the question")]
     WrongAnswer,

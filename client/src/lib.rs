@@ -4,7 +4,7 @@
 //! sequential: submit and wait for the admission, ask and wait for the answer. Split, it is a [`Requests`] half that
 //! only encodes and queues and an [`Events`] half that only reads, so that one task can keep tens of thousands of
 //! transactions per second going; nothing here is done per transaction but encoding and decoding. [`Wallet`] makes and
-//! signs transfers.
+//! signs transfers. With a [`Session`] the reads of one user never go back, whoever answers them.
 //!
 //! [`RpcClient`] makes the JSON-RPC calls, for programs that are not in a hurry. [`check_account`] checks a proof offline.
 
@@ -14,9 +14,11 @@ mod connection;
 mod limits;
 mod proof;
 mod rpc;
+mod session;
 mod wallet;
 
 pub use connection::{Admission, Client, ClientError, Event, Events, Requests};
 pub use proof::{ProofError, check_account};
 pub use rpc::{RpcClient, RpcError};
+pub use session::Session;
 pub use wallet::Wallet;

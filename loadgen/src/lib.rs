@@ -12,6 +12,7 @@ pub mod bench;
 pub mod cluster;
 pub mod environment;
 pub mod faults;
+pub mod history;
 pub mod limits;
 pub mod load;
 pub mod report;
