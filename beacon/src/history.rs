@@ -3,12 +3,16 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use fresnel_types::{
-    Commit, CommitDigest, CommitIndex, Message, SignedVertex, codec, message::CommitWithVertices,
+    Attestation, Commit, CommitDigest, CommitIndex, Message, SignedVertex, codec,
+    message::CommitWithVertices, proof::SignedAttestation,
 };
 
-use crate::limits::{
-    ANSWER_BYTES, COMMIT_BYTES_RETAINED, COMMITS_PER_RANGE, COMMITS_RETAINED, DIGESTS_PER_ANSWER,
-    DIGESTS_RETAINED,
+use crate::{
+    attested::Attested,
+    limits::{
+        ANSWER_BYTES, COMMIT_BYTES_RETAINED, COMMITS_PER_RANGE, COMMITS_RETAINED, DIGESTS_PER_ANSWER,
+        DIGESTS_RETAINED,
+    },
 };
 
 /// The youngest commits, bounded by number and bytes.
@@ -17,6 +21,7 @@ pub(crate) struct History {
     commits: VecDeque<Past>,
     bytes: usize,
     digests: VecDeque<(CommitIndex, CommitDigest)>,
+    attested: Attested,
 }
 
 #[derive(Debug)]
@@ -30,6 +35,7 @@ impl History {
     /// Adds the next commit and forgets the oldest beyond the bounds.
     pub(crate) fn add(&mut self, commit: Commit, digest: CommitDigest, vertices: Vec<Arc<SignedVertex>>) {
         self.add_digest(commit.index, digest);
+        vertices.iter().for_each(|vertex| self.attested.ordered(vertex));
         let bytes = codec::encoded_len(&commit)
             + vertices.iter().map(|vertex| codec::encoded_len::<SignedVertex>(vertex)).sum::<usize>();
         self.bytes += bytes;
@@ -83,6 +89,11 @@ impl History {
         let first = self.commits.front()?.commit.index;
         let place = usize::try_from(index.0.checked_sub(first.0)?).ok()?;
         self.commits.get(place).map(|past| past.commit.clone())
+    }
+
+    /// Who attested a record, as far as it is remembered.
+    pub(crate) fn attested(&self, attestation: &Attestation) -> Vec<SignedAttestation> {
+        self.attested.of(attestation)
     }
 
     /// Index and digest from an index on, as far as they are remembered.

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod answers;
+mod attested;
 mod availability;
 mod catch_up;
 mod checkpoint;

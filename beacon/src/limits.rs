@@ -64,6 +64,10 @@ pub const COMMITS_RETAINED: usize = 16_384;
 /// Bytes of those.
 pub const COMMIT_BYTES_RETAINED: usize = 256 << 20;
 
+/// Attestations remembered of one author and shard, for proofs: two seconds at fifty blocks per second. Older records are
+/// proven by later ones, which commit to them.
+pub const ATTESTATIONS_REMEMBERED: usize = 128;
+
 /// Commit digests kept for whoever asks.
 pub const DIGESTS_RETAINED: usize = 1 << 18;
 

@@ -1,22 +1,21 @@
-//! `fresnel account`: what an address owns, as one authority last executed it; or as a certified record has it, checked
-//! here and confirmed by more authorities than may be faulty.
-
-use std::time::Duration;
+//! `fresnel account`: what an address owns, as one authority last executed it; or as a certified record has it, by a proof
+//! that is checked here against the genesis.
 
 use anyhow::bail;
-use fresnel_client::check_account;
+use fresnel_client::{account, account_keys};
 use fresnel_types::{
-    Address, AuthorityIndex, AuthoritySet, BlockIndex, RecordDigest, ShardId,
+    Address, AuthorityIndex, AuthoritySet, BlockIndex, ShardId,
     commit::Certified,
     frame::Role,
     leaves::Account,
+    proof::Wanted,
     status::{Answer, Query},
 };
-use tokio::time::{sleep, timeout};
 
 use crate::{
     exit::Exit,
     network::{self, Files, Network},
+    prove,
 };
 
 /// What `fresnel account` takes.
@@ -29,7 +28,7 @@ pub(crate) struct Arguments {
     /// Which authority to ask.
     #[arg(long, default_value_t = 0)]
     authority: u16,
-    /// Ask for a proof against a certified record, check it, and have the record confirmed by enough authorities.
+    /// Ask for a proof and check it against the genesis.
     #[arg(long)]
     proof: bool,
     /// Print one JSON object instead of lines.
@@ -41,7 +40,7 @@ pub(crate) struct Arguments {
 struct Found {
     block: BlockIndex,
     account: Option<Account>,
-    /// The certified record that it was proven against, and who confirmed that.
+    /// The certified record that it was proven against, and who attested that.
     proven: Option<(Certified, AuthoritySet)>,
 }
 
@@ -64,7 +63,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             "balance": account.map_or_else(|| "0".to_owned(), |account| account.balance.to_string()),
             "nonce": account.map_or(0, |account| account.nonce_base),
             "certified": proven.as_ref().map(|(certified, _)| certified),
-            "confirmed_by": proven.as_ref().map(|(_, by)| by.iter().collect::<Vec<_>>()),
+            "attested_by": proven.as_ref().map(|(_, by)| by.iter().collect::<Vec<_>>()),
         });
         println!("{object}");
         return Ok(Exit::Success);
@@ -80,7 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if let Some((certified, by)) = proven {
         let by: Vec<String> = by.iter().map(|authority| authority.to_string()).collect();
         println!("proven  by record {} of block {}", certified.record, certified.block);
-        println!("        which authorities {} confirm", by.join(", "));
+        println!("        which authorities {} attested", by.join(", "));
     }
     Ok(Exit::Success)
 }
@@ -95,58 +94,11 @@ async fn executed(arguments: &Arguments, network: &Network, shard: ShardId) -> a
 }
 
 async fn proven(arguments: &Arguments, network: &Network, shard: ShardId) -> anyhow::Result<Found> {
-    let role = Role::Worker(shard);
-    let mut client = network.connect(AuthorityIndex(arguments.authority), role).await?;
-    let proof = match client.query(role, Query::Proof(arguments.address)).await? {
-        Answer::Proof(proof) => proof,
-        Answer::Unproven(reason) => bail!("the worker has no proof: {reason:?}"),
-        _ => bail!("the worker answered another question"),
-    };
-    let (block, certified) = check_account(network.genesis.shards, &arguments.address, &proof)?;
-    let by = confirm(network, shard, certified).await?;
-    Ok(Found { block, account: proof.account, proven: Some((certified, by)) })
+    let wanted = Wanted::State(account_keys(&[arguments.address]));
+    let proof = prove::proven(network, arguments.authority, shard, &wanted).await?;
+    let attested = proof.attestation();
+    let certified = Certified { block: attested.block, record: attested.record };
+    let by = proof.attested.iter().map(|attested| attested.head.author).collect();
+    let account = account(&arguments.address, &proof)?;
+    Ok(Found { block: proof.record.block, account, proven: Some((certified, by)) })
 }
-
-/// Authorities with more stake than may be faulty whose workers computed the same record: so an honest one did.
-async fn confirm(network: &Network, shard: ShardId, certified: Certified) -> anyhow::Result<AuthoritySet> {
-    let committee = network.genesis.committee();
-    let mut by = AuthoritySet::default();
-    for authority in committee.indices() {
-        // One that is down or behind confirms nothing; another may.
-        let record = timeout(CONFIRM_TIMEOUT, record(network, authority, shard, certified.block)).await;
-        if matches!(record, Ok(Ok(digest)) if digest == certified.record) {
-            by.insert(authority);
-        }
-        if committee.is_valid(&by) {
-            return Ok(by);
-        }
-    }
-    bail!("too few authorities confirm record {} of block {}", certified.record, certified.block)
-}
-
-/// The digest of an authority's own record of a block, once it has executed it.
-async fn record(
-    network: &Network,
-    authority: AuthorityIndex,
-    shard: ShardId,
-    block: BlockIndex,
-) -> anyhow::Result<RecordDigest> {
-    let role = Role::Worker(shard);
-    let mut client = network.connect(authority, role).await?;
-    loop {
-        match client.query(role, Query::Records(block)).await? {
-            Answer::Records(records) => match records.first() {
-                Some(record) if record.block == block => return Ok(record.digest()),
-                Some(_) => bail!("the record of block {block} is not there"),
-                None => sleep(CONFIRM_INTERVAL).await,
-            },
-            _ => bail!("the worker answered another question"),
-        }
-    }
-}
-
-/// How long an authority may take to have the record, too.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// How often it is asked.
-const CONFIRM_INTERVAL: Duration = Duration::from_millis(50);

@@ -38,7 +38,8 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     let proof = ["account", wallet, "--authority", "1", "--proof", "--json"];
     let proven = json(&localnet.fresnel(&proof));
     assert_eq!((&proven["balance"], &proven["nonce"]), (&account["balance"], &account["nonce"]), "{proven}");
-    assert!(proven["confirmed_by"].as_array().expect("a list").len() >= 2, "more than f: {proven}");
+    assert!(proven["attested_by"].as_array().expect("a list").len() >= 3, "a quorum: {proven}");
+    localnet.proofs(&up, wallet);
     localnet.rpc(&up);
 
     let too_much = localnet.transfer("2", "2", &"11".repeat(32), "1000000000");
@@ -65,8 +66,8 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     let workers = replayed.as_array().expect("a list");
     assert_eq!(workers.len(), 2, "{replayed}");
     let sum = |field: &str| workers.iter().filter_map(|worker| worker[field].as_u64()).sum::<u64>();
-    // The wallet's four; the shard that was paid executed its receipt without one.
-    assert_eq!(sum("transactions"), 4, "{replayed}");
+    // The wallet's six; the shard that was paid executed its receipt without one.
+    assert_eq!(sum("transactions"), 6, "{replayed}");
     assert!(sum("records") >= 4 && sum("compared") >= 1, "{replayed}");
     assert!(workers.iter().all(|worker| worker["difference"].is_null()), "{replayed}");
 }
@@ -74,18 +75,12 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
 impl Localnet {
     /// A payment of the wallet by way of JSON-RPC, with nothing but HTTP and a signed transfer.
     fn rpc(&self, up: &Value) {
-        let address = up["endpoints"][2]["rpc"].as_str().expect("an address");
         let key = self.folder.join("wallet.key");
         let to = "22".repeat(32);
         let sign =
             ["transfer", "--key", key.to_str().expect("UTF-8"), "--to", &to, "--amount", "3", "--sign-only"];
         let signed = json(&self.fresnel(&[&sign[..], &["--nonce", "40", "--json"]].concat()));
-        let call = |method: &str, params: Value| {
-            let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
-            let answer = post(address, &call.to_string());
-            assert!(answer["error"].is_null(), "{method}: {answer}");
-            answer["result"].clone()
-        };
+        let call = |method, params| call(up, method, params);
         assert_eq!(call("chain_info", Value::Null)["chain"], up["chain"]);
         let submitted = call("tx_submit", serde_json::json!({ "transaction": signed["bytes"] }));
         assert_eq!(submitted["transaction"], signed["transaction"]);
@@ -93,6 +88,56 @@ impl Localnet {
         assert_eq!(call("tx_wait", wait)["outcome"], "success");
         let account = call("account_get", serde_json::json!({ "address": to, "level": "final" }));
         assert_eq!(account["account"]["balance"], "3", "{account}");
+    }
+
+    /// What happened so far, proven to whoever has the genesis alone.
+    fn proofs(&self, up: &Value, wallet: &str) {
+        let file = self.folder.join("proof");
+        let file = file.to_str().expect("a path in UTF-8");
+        let verify = |more: &[&str]| {
+            let genesis = self.folder.join("genesis.bin");
+            Command::new(env!("CARGO_BIN_EXE_fresnel"))
+                .args(["verify-proof", file, "--json", "--genesis"])
+                .arg(genesis)
+                .args(more)
+                .env_clear()
+                .output()
+                .expect("the binary was built")
+        };
+        let nobody = format!("{}00", &wallet[..62]);
+        let prove = ["prove", "account", wallet, &nobody, "--authority", "1", "--json", "--out", file];
+        let proven = json(&self.fresnel(&prove));
+        let told = json(&verify(&[]));
+        assert_eq!(told, proven);
+        let leaves = told["claim"]["state"].as_array().expect("a list");
+        let there = |leaf: &Value| leaf["exists"] == true;
+        assert_eq!(leaves.iter().filter(|leaf| there(leaf)).count(), 1, "{told}");
+
+        let mut bytes = std::fs::read(file).expect("it was written");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(file, bytes).expect("own folder");
+        assert_eq!(verify(&[]).status.code(), Some(3));
+
+        // A payment from shard to shard is proven by the recipient's.
+        let key = self.folder.join("wallet.key");
+        let key = key.to_str().expect("a path in UTF-8");
+        for (recipient, nonce) in [("00".repeat(32), "10"), ("ff".repeat(32), "11")] {
+            let what = ["transfer", "--key", key, "--to", &recipient, "--amount", "1", "--nonce", nonce];
+            let signed = json(&self.fresnel(&[&what[..], &["--sign-only", "--json"]].concat()));
+            let payment = signed["bytes"].as_str().expect("hex");
+            let submitted = call(up, "tx_submit", serde_json::json!({ "transaction": payment }));
+            let id = submitted["transaction"].as_str().expect("an id");
+            let shard = submitted["shard"].to_string();
+            call(up, "tx_wait", serde_json::json!({ "transaction": id, "level": "settled" }));
+            let prove = ["prove", "transaction", id, "--shard", &shard, "--of", "applied", "--out", file];
+            let proven = self.fresnel(&prove);
+            assert!(proven.status.success(), "{proven:?}");
+            let told = verify(&["--payment", payment]);
+            assert!(told.status.success(), "{told:?}");
+            json(&self.fresnel(&["prove", "account", wallet, "--out", file, "--json"]));
+            assert_eq!(verify(&["--payment", payment]).status.code(), Some(3), "an account is no payment");
+        }
     }
 
     fn up() -> (Self, Value) {
@@ -133,6 +178,15 @@ impl Drop for Localnet {
         // Where the test came to its end, nothing runs any more and this finds nothing.
         self.fresnel(&["localnet", "down", "--dir", self.dir()]);
     }
+}
+
+/// What a process answers to a JSON-RPC call.
+fn call(up: &Value, method: &str, params: Value) -> Value {
+    let address = up["endpoints"][2]["rpc"].as_str().expect("an address");
+    let call = serde_json::json!({ "jsonrpc": "2.0", "id": 1, "method": method, "params": params });
+    let answer = post(address, &call.to_string());
+    assert!(answer["error"].is_null(), "{method}: {answer}");
+    answer["result"].clone()
 }
 
 /// The answer to a POST of JSON.

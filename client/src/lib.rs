@@ -6,7 +6,7 @@
 //! transactions per second going; nothing here is done per transaction but encoding and decoding. [`Wallet`] makes and
 //! signs transfers. With a [`Session`] the reads of one user never go back, whoever answers them.
 //!
-//! [`RpcClient`] makes the JSON-RPC calls, for programs that are not in a hurry. [`check_account`] checks a proof offline.
+//! [`RpcClient`] makes the JSON-RPC calls, for programs that are not in a hurry. [`Checker`] checks proofs offline.
 
 #![forbid(unsafe_code)]
 
@@ -18,7 +18,7 @@ mod session;
 mod wallet;
 
 pub use connection::{Admission, Client, ClientError, Event, Events, Requests};
-pub use proof::{ProofError, check_account};
+pub use proof::{Checker, ProveError, RandomnessError, account, account_keys, prove};
 pub use rpc::{RpcClient, RpcError};
 pub use session::Session;
 pub use wallet::Wallet;

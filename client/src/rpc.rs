@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use fresnel_types::{
-    Address, CommitIndex, SignedTransaction, TransactionId,
+    Address, CommitIndex, ShardId, SignedTransaction, TransactionId,
     rpc::{
         AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitNews, CommitParams, CommitsParams,
-        Encoded, ErrorData, NodeStatus, Nothing, ProofAnswer, ProofParams, ReadLevel, ShardInfo,
-        SubmitParams, Submitted, TransactionInfo, TransactionParams, WAIT_MILLIS_MAX, WaitParams,
+        Encoded, ErrorData, NodeStatus, Nothing, ProofAnswer, ProofParams, ProvenStep, ReadLevel, ShardInfo,
+        SubmitParams, Submitted, TransactionInfo, TransactionParams, TransactionProofAnswer,
+        TransactionProofParams, WAIT_MILLIS_MAX, WaitParams,
     },
     status::Level,
 };
@@ -119,12 +120,25 @@ impl RpcClient {
         self.call("account_get", &AccountParams { address, level }).await
     }
 
-    /// An account with a proof, which [`check_account`](crate::check_account) checks.
+    /// An account with a proof, which [`Checker`](crate::Checker) checks.
     ///
     /// # Errors
     /// As every call.
     pub async fn account_proof(&self, address: Address) -> Result<ProofAnswer, RpcError> {
         self.call("account_proof", &ProofParams { address }).await
+    }
+
+    /// A proof of how far a transaction of `shard` has come, which [`Checker`](crate::Checker) checks.
+    ///
+    /// # Errors
+    /// As every call; also when that did not happen, is not certified in time, or is forgotten.
+    pub async fn tx_proof(
+        &self,
+        transaction: TransactionId,
+        shard: ShardId,
+        of: ProvenStep,
+    ) -> Result<TransactionProofAnswer, RpcError> {
+        self.call("tx_proof", &TransactionProofParams { transaction, shard, of }).await
     }
 
     /// Submits a transaction; to submit it again does no harm.

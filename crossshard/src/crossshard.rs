@@ -84,6 +84,12 @@ impl CrossShard {
         inbox.confirm(None);
     }
 
+    /// What the own record of a block owes a shard, as long as it is kept.
+    pub fn own_bundle(&self, destination: ShardId, block: BlockIndex) -> Option<Bundle> {
+        let before = BlockIndex(block.0.checked_sub(1)?);
+        self.outbox.after(destination, before).next().filter(|bundle| bundle.record.block == block)
+    }
+
     /// The own shard's next record with what it owes, one list per shard: keeps it and tells the own siblings, each
     /// of which gets a bundle, maybe an empty one, since the chain of records has no gaps.
     pub fn emit(&mut self, record: &Record, outbox: Vec<Vec<Receipt>>, effects: &mut Vec<Effect>) {

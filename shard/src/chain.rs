@@ -3,7 +3,11 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fresnel_types::{
-    Attestation, BlockIndex, Record, RecordDigest, ShardId, commit::Certified, hash::Root, mmr::Mmr,
+    Attestation, BlockIndex, Record, RecordDigest, ShardId,
+    commit::Certified,
+    hash::Root,
+    mmr::{Mmr, Range},
+    proof::Later,
 };
 
 use wincode::{SchemaRead, SchemaWrite};
@@ -26,6 +30,10 @@ impl Head {
     }
 }
 
+/// A record is so old that it is kept no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forgotten;
+
 /// Own records with their certification.
 #[derive(Debug)]
 pub(crate) struct Chain {
@@ -33,8 +41,8 @@ pub(crate) struct Chain {
     range: Mmr,
     /// What `range` was before the oldest of `records`.
     dropped: Mmr,
-    /// What `range` was before the newest record; none while there is no record that this process made.
-    earlier: Option<Mmr>,
+    /// The nodes of `range` above `records`.
+    nodes: Range,
     /// The last [`RECORDS_RETAINED`] records with their digests, ascending by block.
     records: VecDeque<(Record, RecordDigest)>,
     certified: Certified,
@@ -50,7 +58,7 @@ impl Chain {
             shard,
             range: Mmr::default(),
             dropped: Mmr::default(),
-            earlier: None,
+            nodes: Range::from(&Mmr::default()),
             records: VecDeque::new(),
             certified: Certified::default(),
             ahead: BTreeMap::new(),
@@ -79,7 +87,9 @@ impl Chain {
         head: Head,
         records: impl IntoIterator<Item = Record>,
     ) -> Result<Self, &'static str> {
-        let mut chain = Self { range: head.dropped.clone(), dropped: head.dropped, ..Self::new(shard) };
+        let nodes = Range::from(&head.dropped);
+        let mut chain =
+            Self { range: head.dropped.clone(), dropped: head.dropped, nodes, ..Self::new(shard) };
         for record in records {
             if record.shard != shard || (record.position, record.earlier) != chain.head() {
                 return Err("an own record does not follow the one before");
@@ -107,8 +117,8 @@ impl Chain {
     /// Appends an own record and gives the attestation of it.
     pub(crate) fn append(&mut self, record: Record) -> Attestation {
         let digest = record.digest();
-        self.earlier = Some(self.range.clone());
         self.range.append_record(&digest);
+        self.nodes.append_record(&digest);
         let block = record.block;
         self.records.push_back((record, digest));
         while self.records.len() > RECORDS_RETAINED
@@ -116,6 +126,7 @@ impl Chain {
         {
             self.dropped.append_record(&dropped);
         }
+        self.nodes.forget_before(self.dropped.count());
         if let Some(expected) = self.ahead.remove(&block) {
             self.compare(block, digest, expected);
         }
@@ -175,15 +186,30 @@ impl Chain {
             .collect()
     }
 
-    /// The newest record and the range over all before it.
-    pub(crate) fn newest(&self) -> Option<(&Record, &Mmr)> {
-        self.records.back().map(|(record, _)| record).zip(self.earlier.as_ref())
+    /// The newest record that is kept.
+    pub(crate) fn newest(&self) -> Option<&Record> {
+        self.records.back().map(|(record, _)| record)
     }
 
-    /// The records after `block` with their digests, ascending.
-    pub(crate) fn after(&self, block: BlockIndex) -> impl Iterator<Item = &(Record, RecordDigest)> {
-        let start = self.records.partition_point(|(record, _)| record.block <= block);
-        self.records.range(start..)
+    /// The record of a block, if it is kept.
+    pub(crate) fn record(&self, block: BlockIndex) -> Option<&Record> {
+        let place = self.records.binary_search_by_key(&block, |(record, _)| record.block).ok()?;
+        Some(&self.records[place].0)
+    }
+
+    /// What ties a record, which is confirmed, to the last one that was attested by a quorum; nothing when it is that one.
+    ///
+    /// # Errors
+    /// When the record is kept no more.
+    pub(crate) fn later(&self, record: &Record) -> Result<Option<Later>, Forgotten> {
+        match self.record(self.confirmed) {
+            Some(head) if head.position > record.position => {
+                let path = self.nodes.path(record.position, head.position).ok_or(Forgotten)?;
+                Ok(Some(Later { record: head.clone(), path }))
+            }
+            Some(_) => Ok(None),
+            None => Err(Forgotten),
+        }
     }
 
     /// Records from `from` on, at most `limit`.

@@ -18,7 +18,8 @@ pub(crate) const LISTENERS_MAX: usize = 4;
 /// News in one message to a client: about 100 kB.
 pub(crate) const NEWS_PER_MESSAGE_MAX: usize = 1_024;
 
-/// Proofs that wait for certification: with paths of 30 hashes and records of many shards, some ten megabytes.
+/// Proofs that wait for certification: with paths of 30 hashes and records of many shards, some ten megabytes; more when
+/// they are of many keys.
 pub(crate) const PROOFS_WAITING_MAX: usize = 1_024;
 
 /// Outcomes and consumed receipts kept for proofs: twelve megabytes, and half a minute of ten thousand transactions a

@@ -12,15 +12,15 @@ use fresnel_state::{MultiProof, Tree};
 use fresnel_types::{
     Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Entries,
     EntryNumber, Genesis, Input, LogEntry, Machine, Message, Order, OrderedBatch, Outcome, Pair, Party,
-    Receipt, ReceiptKind, Record, RejectionCode, ShardId, Shards, SignedTransaction, StateRoot, Timestamp,
-    TransactionId, Verified, WriteSet,
+    Receipt, ReceiptKind, Record, RejectionCode, ShardId, Shards, SignedTransaction, StateKey, StateRoot,
+    Timestamp, TransactionId, Verified, WriteSet,
     ablation::Part,
     checkpoint::Restored,
     codec, decode,
     hash::Root,
     identities::Unsigned,
-    leaves::Account,
     message::Offer,
+    proof::{Claim, KEYS_PER_PROOF_MAX, Wanted},
     receipt::outbox_root,
     status::{Answer, Query, Unproven, WorkerCounts, WorkerStatus},
     verify::Rules,
@@ -31,11 +31,11 @@ use crate::{
     chain::Chain,
     checkpoints::{Checkpointing, Checkpoints, Outcomes},
     limits::RECORD_BYTES_PER_ANSWER_MAX,
-    proofs::Proofs,
+    proofs::{self, Proofs},
     settlement::Settlement,
-};
     tally::Tally,
     traces::Traces,
+};
 
 mod snapshot;
 
@@ -124,9 +124,9 @@ pub struct Worker {
     /// Attestations since the last offer.
     attestations: Vec<Attestation>,
     checkpoints: Checkpoints,
-}
     traces: Traces,
     tally: Tally,
+}
 
 impl Worker {
     /// Restores a worker from its last checkpoint, if it has one, and its log; an empty log without one starts from the
@@ -155,9 +155,9 @@ impl Worker {
         worker.recover_covered(covered)?;
         worker.replay(entries, now)?;
         worker.attestations = worker.chain.outstanding();
-        Ok(worker)
         // What was executed again just now took its steps in an earlier life.
         (worker.traces, worker.tally) = (Traces::default(), Tally::default());
+        Ok(worker)
     }
 
     fn genesis(config: Config, now: Timestamp) -> Self {
@@ -193,9 +193,9 @@ impl Worker {
             offered: Offer { shard, ..Offer::default() },
             attestations: Vec::new(),
             checkpoints,
-            rules,
             traces: Traces::default(),
             tally: Tally::default(),
+            rules,
         }
     }
 
@@ -212,10 +212,10 @@ impl Worker {
         }
     }
 
-    /// Closed blocks that were not executed yet.
     /// What was counted, and what waits.
     pub fn counts(&self, now: Timestamp) -> WorkerCounts {
-        let Counters { admitted, rejected, sealed, stored, refused, resent, requested } = self.mempool.counters();
+        let Counters { admitted, rejected, sealed, stored, refused, resent, requested } =
+            self.mempool.counters();
         let others = self.rules.shards.iter().filter(|shard| *shard != self.shard);
         let limit = self.rules.parameters.window;
         WorkerCounts {
@@ -234,6 +234,7 @@ impl Worker {
         }
     }
 
+    /// Closed blocks that were not executed yet.
     pub fn waiting_blocks(&self) -> usize {
         self.blocks.waiting()
     }
@@ -417,8 +418,8 @@ impl Worker {
     /// Tree, record, attestation, bundles and news of an executed block.
     fn conclude(
         &mut self,
-        block: &Block,
         now: Timestamp,
+        block: &Block,
         output: BlockOutput,
         receipts: &[(ShardId, Receipt)],
         effects: &mut Vec<Effect>,
@@ -448,16 +449,17 @@ impl Worker {
             ReceiptKind::Request { .. } => None,
         });
         let returned: Vec<_> = returned.collect();
-        let fresh = self.settlement.executed(
         self.tally.executed(&output.outcomes, &output.applied);
         let counts = block.batches.iter().map(|ordered| (ordered.batch.id, ordered.batch.count));
         self.traces.executed(now, record.block, counts, &output.outcomes, receipts);
+        let fresh = self.settlement.executed(
             record.block,
             &output.outcomes,
             &output.outbox,
             returned.iter().copied(),
         );
         self.settlement.certified(self.chain.confirmed());
+        self.proofs.executed(record.block, output.outcomes, output.applied);
         let outcomes = Outcomes::new(record.block, fresh, returned, output.outbox);
         let oldest = (self.chain.oldest(), self.crossshard.oldest_own().unwrap_or(record.position));
         self.checkpoints.gather(&record, output.writes, &outcomes, oldest.0, oldest.1);
@@ -506,11 +508,11 @@ impl Worker {
         for (id, result) in ids.iter().zip(&submission.results) {
             if let (Some(id), None | Some(RejectionCode::Duplicate)) = (id, result) {
                 self.settlement.listen(client, *id);
-            }
-        }
                 if result.is_none() {
                     self.traces.admitted(now, *id);
                 }
+            }
+        }
         effects.push(Effect::Send {
             to: vec![Party::Client(client)],
             message: Message::Admission {
@@ -521,14 +523,7 @@ impl Worker {
         });
     }
 
-    fn query(
-        &mut self,
-        now: Timestamp,
-        from: Party,
-        request: u64,
-        query: &Query,
-        effects: &mut Vec<Effect>,
-    ) {
+    fn query(&mut self, now: Timestamp, from: Party, request: u64, query: &Query, effects: &mut Vec<Effect>) {
         let account = |owner| Answer::Account { block: self.executed, account: self.executor.account(owner) };
         let answer = match (query, from) {
             (Query::Account(owner), _) => account(owner),
@@ -542,16 +537,62 @@ impl Worker {
                 let claim = self.claim(wanted);
                 return self.proofs.ask(client, request, claim, &self.chain, effects);
             }
-            (Query::Records(from), _) => Answer::Records(self.records_of_an_answer(*from)),
-            (Query::Status, _) => Answer::Worker(self.status()),
             (Query::Trace(id), _) => Answer::Trace(self.traces.get(id).cloned().map(Box::new)),
             (Query::Traces, _) => Answer::Traces(self.traces.newest()),
             (Query::Counts, _) => Answer::Counts(Box::new(self.counts(now))),
-            (Query::Commits(_) | Query::Commit(_) | Query::Follow(_) | Query::Proof(_), _) => {
-                Answer::Unsupported
-            }
+            (Query::Records(from), _) => Answer::Records(self.records_of_an_answer(*from)),
+            (Query::Status, _) => Answer::Worker(self.status()),
+            (
+                Query::Commits(_)
+                | Query::Commit(_)
+                | Query::Attested(_)
+                | Query::Follow(_)
+                | Query::Proof(_),
+                _,
+            ) => Answer::Unsupported,
         };
         effects.push(Effect::Send { to: vec![from], message: Message::Answer { request, answer } });
+    }
+
+    /// What is wanted, as a claim about the record that says so.
+    fn claim(&self, wanted: &Wanted) -> Result<(Record, Claim), Unproven> {
+        let shards = self.rules.shards;
+        let (block, claim) = match wanted {
+            Wanted::State(keys) => {
+                let sound = (1..=KEYS_PER_PROOF_MAX).contains(&keys.len())
+                    && keys.is_sorted_by(|before, after| before < after)
+                    && keys.iter().all(|key| key.shard(shards) == self.shard);
+                if !sound {
+                    return Err(Unproven::Unknown);
+                }
+                let record = self.chain.newest().ok_or(Unproven::NoRecord)?;
+                let ways: Vec<_> = keys.iter().map(|key| (*key, self.tree.prove(key))).collect();
+                let tree = codec::encode(&MultiProof::join(shards, &ways));
+                let held = |key: &StateKey| (*key, self.tree.get(key).map(<[u8]>::to_vec));
+                (record.block, Some(Claim::State { leaves: keys.iter().map(held).collect(), tree }))
+            }
+            Wanted::Outcome(transaction) => {
+                let block = self.block_of(transaction)?;
+                (block, self.proofs.outcome(block, transaction))
+            }
+            Wanted::Emitted(transaction) => {
+                let block = self.block_of(transaction)?;
+                let mut bundles = shards.iter().filter_map(|shard| self.crossshard.own_bundle(shard, block));
+                (block, bundles.find_map(|bundle| proofs::emitted(&bundle, transaction)))
+            }
+            Wanted::Applied { source, sequence } => {
+                let (block, claim) = self.proofs.applied(*source, *sequence).ok_or(Unproven::Unknown)?;
+                (block, Some(claim))
+            }
+        };
+        let record = self.chain.record(block).ok_or(Unproven::Unknown)?;
+        Ok((record.clone(), claim.ok_or(Unproven::Unknown)?))
+    }
+
+    /// The block in which a transaction of this shard ended.
+    fn block_of(&self, transaction: &TransactionId) -> Result<BlockIndex, Unproven> {
+        let ended = self.settlement.progress(transaction).filter(|progress| progress.outcome.is_some());
+        ended.map(|progress| progress.block).ok_or(Unproven::Unknown)
     }
 
     /// As many records as fit an answer. All records of a chain have the same length.
@@ -636,6 +677,9 @@ impl Machine for Worker {
         self.proofs.release(&self.chain, effects);
         let batches = self.mempool.take_offers();
         self.offer(batches, false, effects);
+        self.traces.observe(now, &effects[before..]);
+        self.tally.observe(&effects[before..]);
+        self.traces.certified(now, self.chain.confirmed(), &|id| self.settlement.progress(id));
         self.settlement.flush(effects);
         self.checkpoints.appended(&effects[before..]);
         self.take_checkpoint(now, effects);
@@ -645,6 +689,3 @@ impl Machine for Worker {
         [self.mempool.deadline(), self.crossshard.deadline()].into_iter().flatten().min()
     }
 }
-        self.traces.observe(now, &effects[before..]);
-        self.tally.observe(&effects[before..]);
-        self.traces.certified(now, self.chain.confirmed(), &|id| self.settlement.progress(id));

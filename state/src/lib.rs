@@ -22,14 +22,23 @@
 //! asked for and share with it as many bits as the end is deep. The end is as deep as the root plus the number of
 //! siblings, at most 256. Then, for each sibling, one bit of the key back towards the root, make `node(hash, sibling)` when
 //! the bit is 0 and `node(sibling, hash)` when it is 1. The result must be the root.
+//!
+//! A [`MultiProof`] says the same of several keys, which ascend, and gives what their ways share once. To check it, make the
+//! hash of the root's subtree, to which all keys lead, by the next of its steps. `End` is as above, with at most one of the
+//! keys that lead there said to hold something. `On` parts these keys by the next bit; the hash is `node(left, right)`, and
+//! each half is made the same way, left before right, when keys lead there, and is the next of its siblings when none does.
+//! No step and no sibling may be left over.
 
 #![forbid(unsafe_code)]
 
 pub mod checkpoint;
 pub mod leaf;
+pub mod multi;
 pub mod proof;
+pub mod snapshot;
 pub mod tree;
 
 pub use checkpoint::CheckpointStore;
+pub use multi::MultiProof;
 pub use proof::{End, Proof};
 pub use tree::Tree;

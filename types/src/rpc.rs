@@ -8,15 +8,15 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use wincode::{SchemaReadOwned, SchemaWrite};
 
 use crate::{
-    Address, Amount, AuthorityIndex, BlockIndex, ChainId, CommitDigest, CommitIndex, Epoch, PublicKey,
-    Record, RecordDigest, RejectionCode, Round, ShardId, SignedTransaction, StateRoot, Timestamp,
+    Address, Amount, AuthorityIndex, BlockIndex, ChainId, CommitDigest, CommitIndex, Epoch, Proof, PublicKey,
+    RecordDigest, RejectionCode, Round, Sequence, ShardId, SignedTransaction, StateRoot, Timestamp,
     TransactionId, VertexRef,
     codec::{self, Layout},
     commit::Certified,
     leaves::Account,
     limits::NONCE_WINDOW,
-    mmr::Mmr,
-    status::{AccountProof, BeaconStatus, Level, Progress, Unproven, WorkerStatus},
+    proof::SignedAttestation,
+    status::{BeaconStatus, Level, Progress, Unproven, WorkerStatus},
 };
 
 /// Which state a read is of.
@@ -224,26 +224,94 @@ pub struct ProofAnswer {
     pub state: StateRoot,
     /// What a quorum attested; it commits to `state`, as `proof` shows.
     pub certified: Certified,
-    /// The proof.
-    pub proof: ProofInfo,
+    /// All that ties it to the committee of the genesis: the bytes of a file with a proof.
+    pub proof: ProofFile,
 }
 
-/// An [`AccountProof`] as JSON has it.
+/// What `tx_proof` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionProofParams {
+    /// Which.
+    pub transaction: TransactionId,
+    /// The sender's shard.
+    pub shard: ShardId,
+    /// Of what.
+    #[serde(default)]
+    pub of: ProvenStep,
+}
+
+/// A step of a transaction that can be proven.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProvenStep {
+    /// How it ended in the sender's shard.
+    #[default]
+    Outcome,
+    /// The receipt that it emitted.
+    Emitted,
+    /// That the receipt was consumed in the recipient's shard.
+    Applied,
+}
+
+/// What `tx_proof` gives.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ProofInfo {
-    /// The leaf, if there is one.
-    pub leaf: Option<Encoded<Account>>,
-    /// As [`AccountProof::path`].
-    #[serde(with = "bytes")]
-    pub path: Vec<u8>,
-    /// As [`AccountProof::record`].
-    pub record: Encoded<Record>,
-    /// As [`AccountProof::range`].
-    pub range: Encoded<Mmr>,
-    /// As [`AccountProof::between`].
-    pub between: Vec<RecordDigest>,
-    /// As [`AccountProof::head`].
-    pub head: Option<Encoded<Record>>,
+pub struct TransactionProofAnswer {
+    /// The shard whose record it is.
+    pub shard: ShardId,
+    /// The block of the record.
+    pub block: BlockIndex,
+    /// The bytes of a file with a proof.
+    pub proof: ProofFile,
+}
+
+/// What `record_attested` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AttestedParams {
+    /// Whose block.
+    pub shard: ShardId,
+    /// Which block.
+    pub block: BlockIndex,
+    /// Its record.
+    pub record: RecordDigest,
+}
+
+/// What `record_attested` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestedAnswer {
+    /// Ascending by author; fewer than a quorum when it is forgotten or not certified.
+    pub attested: Vec<Encoded<SignedAttestation>>,
+}
+
+/// What `receipt_proof` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptProofParams {
+    /// The shard that consumed it.
+    pub shard: ShardId,
+    /// Where it came from.
+    pub source: ShardId,
+    /// Its place on the pair.
+    pub sequence: Sequence,
+}
+
+/// A proof that stands in JSON as the hex of the bytes of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProofFile(pub Proof);
+
+impl Serialize for ProofFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0.to_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for ProofFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = hex::decode(text).map_err(|error| D::Error::custom(format!("not hex: {error}")))?;
+        Proof::from_bytes(&bytes).map(Self).map_err(D::Error::custom)
+    }
 }
 
 /// What `tx_submit` gives.
@@ -370,7 +438,7 @@ impl Code {
     pub fn retry_helps(self) -> bool {
         match self {
             Self::Rejected(code) => code.retry_helps(),
-            Self::Unproven(reason) => reason != Unproven::Diverged,
+            Self::Unproven(reason) => !matches!(reason, Unproven::Diverged | Unproven::Unknown),
             Self::Failed(failure) => matches!(
                 failure,
                 Failure::TooManySubscriptions
@@ -412,32 +480,6 @@ impl From<&Account> for AccountInfo {
     }
 }
 
-impl From<&AccountProof> for ProofInfo {
-    fn from(proof: &AccountProof) -> Self {
-        Self {
-            leaf: proof.account.map(Encoded),
-            path: proof.path.clone(),
-            record: Encoded(proof.record.clone()),
-            range: Encoded(proof.range.clone()),
-            between: proof.between.clone(),
-            head: proof.head.clone().map(Encoded),
-        }
-    }
-}
-
-impl From<ProofInfo> for AccountProof {
-    fn from(info: ProofInfo) -> Self {
-        Self {
-            account: info.leaf.map(|leaf| leaf.0),
-            path: info.path,
-            record: info.record.0,
-            range: info.range.0,
-            between: info.between,
-            head: info.head.map(|head| head.0),
-        }
-    }
-}
-
 /// For `#[serde(with = "text")]` on a number that stands as a string.
 mod text {
     use std::{fmt::Display, str::FromStr};
@@ -452,19 +494,6 @@ mod text {
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Amount, D::Error> {
         u64::from_str(&String::deserialize(deserializer)?).map(Amount).map_err(D::Error::custom)
-    }
-}
-
-/// For `#[serde(with = "bytes")]` on bytes that stand as hex.
-mod bytes {
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(&hex::encode(bytes))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-        hex::decode(String::deserialize(deserializer)?).map_err(D::Error::custom)
     }
 }
 

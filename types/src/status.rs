@@ -4,8 +4,12 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Address, BlockIndex, Commit, CommitDigest, CommitIndex, Outcome, Record, RecordDigest, Round, ShardId,
-    TransactionId, commit::Certified, leaves::Account, mmr::Mmr,
+    Address, Attestation, BlockIndex, Commit, CommitDigest, CommitIndex, Outcome, Proof, Record, Round,
+    ShardId, TransactionId,
+    commit::Certified,
+    leaves::Account,
+    proof::{SignedAttestation, Wanted},
+    trace::Trace,
 };
 
 /// How far a transaction has come at the asked authority. Levels only rise.
@@ -57,14 +61,10 @@ pub enum Query {
     /// The last news about a transaction, and from now on what follows, as if it had been submitted on this connection.
     /// To a worker.
     Follow(TransactionId),
-    /// The account of an address after the last executed block, with the proof. To a worker, which answers once the
-    /// record of that block is certified.
-    Proof(Address),
+    /// A proof, but for the attestations. To a worker, which answers once the record is certified.
+    Proof(Wanted),
     /// One commit. To a beacon.
     Commit(CommitIndex),
-}
-
-/// An answer to the [`Query`] of the same name.
     /// Who attested a record, as far back as it is remembered. To a beacon.
     Attested(Attestation),
     /// As [`Query::Account`], not before this block: whoever has seen a later state must not be shown an earlier one,
@@ -76,6 +76,9 @@ pub enum Query {
     Traces,
     /// What was counted since the start, and what waits. To a worker.
     Counts,
+}
+
+/// An answer to the [`Query`] of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum Answer {
     /// The account, if it exists, after this executed block.
@@ -97,8 +100,8 @@ pub enum Answer {
     Beacon(BeaconStatus),
     /// The asked machine cannot answer this question.
     Unsupported,
-    /// The account with its proof.
-    Proof(Box<AccountProof>),
+    /// The proof, without attestations of its head record.
+    Proof(Box<Proof>),
     /// The commit, if it is made and still kept.
     Commit(Option<Box<Commit>>),
     /// The worker has no proof to give.
@@ -125,6 +128,8 @@ pub enum Unproven {
     Busy,
     /// The worker's own record differs from the certified one.
     Diverged,
+    /// What was asked for never happened here, or is forgotten, or is none of the shard's business.
+    Unknown,
 }
 
 /// Where a worker is.
@@ -146,11 +151,6 @@ pub struct WorkerStatus {
     pub diverged: Option<BlockIndex>,
 }
 
-/// Where a beacon is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
-pub struct BeaconStatus {
-    /// The round of its last vertex.
-    pub round: Round,
 /// What a worker counted since its start, and what waits in it now.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
 pub struct WorkerCounts {
@@ -192,6 +192,11 @@ pub struct WorkerCounts {
     pub windows: Vec<(ShardId, u64, u64)>,
 }
 
+/// Where a beacon is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct BeaconStatus {
+    /// The round of its last vertex.
+    pub round: Round,
     /// Its last commit.
     pub commit: CommitIndex,
     /// The digest of that commit.

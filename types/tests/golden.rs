@@ -5,10 +5,10 @@
 use fresnel_types::{
     Action, Address, Amount, Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex,
     Bundle, Certificate, ChainId, Close, Commit, CommitDigest, CommitIndex, CommitVote, Epoch, FailureCode,
-    LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, PublicKey, Receipt,
+    LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, Proof, PublicKey, Receipt,
     ReceiptKind, Record, RecordDigest, RejectionCode, Round, Sequence, ShardHeader, ShardId, Signature,
-    SignedTransaction, SignedVertex, StateRoot, Timestamp, Transaction, TransactionId, Vertex, VertexHead,
-    VertexId, VertexRef, Vote,
+    SignedTransaction, SignedVertex, StateKey, StateRoot, Timestamp, Transaction, TransactionId, Vertex,
+    VertexHead, VertexId, VertexRef, Vote,
     action::{Asset, BankAction, Bytes, KvOperation, TokenAction},
     commit::Certified,
     decode, encode,
@@ -17,8 +17,10 @@ use fresnel_types::{
     log_entry::CheckpointPiece,
     merkle::Path,
     message::{CertifiedVertex, CommitWithVertices, Kind, Offer, Status},
+    mmr,
+    proof::{Applied, Claim, Later, SignedAttestation, Wanted},
     record::{Pair, Tally},
-    status::{AccountProof, Answer, BeaconStatus, Level, Progress, Query, Unproven, WorkerStatus},
+    status::{Answer, BeaconStatus, Level, Progress, Query, Unproven, WorkerStatus},
 };
 use proptest::prelude::*;
 
@@ -187,6 +189,40 @@ fn bundle() -> Bundle {
     }
 }
 
+fn signed_attestation() -> SignedAttestation {
+    let path = Path { index: 0, count: 2, siblings: vec![[1; 32]] };
+    SignedAttestation { head: vertex().vertex.head, path, signature: vertex().signature }
+}
+
+fn proof(claim: Claim) -> Proof {
+    let path = mmr::Path { index: 1, count: 3, siblings: vec![[2; 32]], peaks: vec![[3; 32]] };
+    Proof {
+        claim,
+        record: record(),
+        later: Some(Later { record: record(), path }),
+        attested: vec![signed_attestation()],
+    }
+}
+
+fn proofs() -> Vec<(&'static str, Proof)> {
+    let path = || Path { index: 0, count: 2, siblings: vec![[1; 32]] };
+    let transaction = TransactionId([1; 32]);
+    let applied = Applied { source: ShardId(0), sequence: Sequence(2), transaction, bounced: None };
+    vec![
+        ("outcome", proof(Claim::Outcome { transaction, outcome: Outcome::Success, path: path() })),
+        ("applied", proof(Claim::Applied { applied, path: path() })),
+        (
+            "emitted",
+            proof(Claim::Emitted {
+                destination: ShardId(0),
+                receipt: bundle().receipts[0],
+                path: path(),
+                slice: path(),
+            }),
+        ),
+    ]
+}
+
 fn messages() -> Vec<Message> {
     let progress = Progress {
         transaction: TransactionId([1; 32]),
@@ -275,16 +311,17 @@ fn messages() -> Vec<Message> {
         answer(Answer::Beacon(beacon)),
         answer(Answer::Unsupported),
         query(Query::Follow(TransactionId([1; 32]))),
-        query(Query::Proof(Address([1; 32]))),
+        query(Query::Proof(Wanted::State(vec![StateKey([1; 32])]))),
+        query(Query::Proof(Wanted::Outcome(TransactionId([1; 32])))),
+        query(Query::Proof(Wanted::Emitted(TransactionId([1; 32])))),
+        query(Query::Proof(Wanted::Applied { source: ShardId(1), sequence: Sequence(2) })),
+        query(Query::Attested(attestation())),
         query(Query::Commit(CommitIndex(1))),
-        answer(Answer::Proof(Box::new(AccountProof {
-            account: Some(account),
-            path: vec![1, 2],
-            record: record(),
-            range: Default::default(),
-            between: vec![record().digest()],
-            head: Some(record()),
-        }))),
+        answer(Answer::Proof(Box::new(proof(Claim::State {
+            leaves: vec![(StateKey([1; 32]), Some(vec![1])), (StateKey([2; 32]), None)],
+            tree: vec![1, 2],
+        })))),
+        answer(Answer::Attested(vec![signed_attestation()])),
         answer(Answer::Commit(Some(Box::new(commit())))),
         answer(Answer::Unproven(Unproven::Busy)),
     ]
@@ -323,6 +360,11 @@ fn bytes_are_as_recorded() {
         let bytes = encode(&entry);
         assert_eq!(decode::<LogEntry>(&bytes).expect("own bytes"), entry);
         lines.push(format!("entry {name} {} {}", bytes.len(), blake3::hash(&bytes)));
+    }
+    for (name, proof) in proofs() {
+        let bytes = proof.to_bytes();
+        assert_eq!(Proof::from_bytes(&bytes), Ok(proof));
+        lines.push(format!("proof {name} {} {}", bytes.len(), blake3::hash(&bytes)));
     }
     lines.push(format!("id transaction {}", transaction().transaction.id()));
     lines.push(format!("id vertex {}", vertex().vertex.head.id()));
@@ -374,7 +416,7 @@ proptest! {
     /// S3: any bytes decode to an error or to a value whose encoding is those bytes.
     #[test]
     fn mutated_bytes_never_panic_and_encodings_are_unique(
-        which in 0_usize..42, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        which in 0_usize..47, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
         let messages = messages();

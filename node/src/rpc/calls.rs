@@ -4,14 +4,19 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use fresnel_types::{
-    Address, AuthorityIndex, ShardId, Shards, TransactionId,
+    Address, Attestation, AuthorityIndex, Proof, Record, ShardId, Shards, TransactionId,
+    commit::Certified,
     frame::Role,
+    leaves::Account,
+    proof::{Claim, Wanted},
     rpc::{
-        AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitParams, Failure, MachineStatus,
-        NodeStatus, Nothing, ProofAnswer, ProofParams, ReadLevel, ShardInfo, SubmitParams, Submitted,
-        TransactionInfo, TransactionParams, WAIT_MILLIS_MAX, WaitParams,
+        AccountAnswer, AccountParams, AttestedAnswer, AttestedParams, ChainInfo, Code, CommitInfo,
+        CommitParams, Encoded, Failure, MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofFile,
+        ProofParams, ProvenStep, ReadLevel, ReceiptProofParams, ShardInfo, SubmitParams, Submitted,
+        TransactionInfo, TransactionParams, TransactionProofAnswer, TransactionProofParams, WAIT_MILLIS_MAX,
+        WaitParams,
     },
-    status::{AccountProof, Answer, Level, Query, Unproven},
+    status::{Answer, Level, Query, Unproven},
 };
 use jsonrpsee_server::{
     Extensions, RpcModule,
@@ -55,6 +60,13 @@ pub(super) fn methods(calls: Calls) -> RpcModule<Calls> {
     register(m, "node_status", |calls, _, Nothing {}| async move { json(&calls.status().await) });
     register(m, "account_get", |calls, call, params| async move { calls.account(call, params).await });
     register(m, "account_proof", |calls, call, params| async move { calls.proof(call, params).await });
+    register(m, "tx_proof", |calls, call, params| async move { calls.transaction_proof(call, params).await });
+    register(
+        m,
+        "receipt_proof",
+        |calls, call, params| async move { calls.receipt_proof(call, params).await },
+    );
+    register(m, "record_attested", |calls, call, params| async move { calls.attested(call, params).await });
     register(m, "tx_submit", |calls, call, params| async move { calls.submit(call, params).await });
     register(m, "tx_get", |calls, call, params| async move { calls.transaction(call, params).await });
     register(m, "tx_wait", |calls, call, params| async move { calls.wait(call, params).await });
@@ -206,8 +218,8 @@ impl Calls {
                 }
             }
             ReadLevel::Final => {
-                let proof = self.proven(shard, address).await?;
-                (proof.record.block, proof.account)
+                let proof = self.stated(shard, address).await?;
+                (proof.record.block, account(&address, &proof)?)
             }
         };
         let account = account.as_ref().map(Into::into);
@@ -219,29 +231,115 @@ impl Calls {
         if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
             return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
         }
-        let proof = self.proven(shard, address).await?;
+        let mut proof = self.stated(shard, address).await?;
+        self.attest(&mut proof).await?;
         json(&ProofAnswer {
             address,
             shard,
             block: proof.record.block,
-            account: proof.account.as_ref().map(Into::into),
+            account: account(&address, &proof)?.as_ref().map(Into::into),
             state: proof.record.state,
-            certified: proof.certified(),
-            proof: (&proof).into(),
+            certified: certified(&proof),
+            proof: ProofFile(proof),
         })
     }
 
-    async fn proven(&self, shard: ShardId, address: Address) -> Result<AccountProof, Fault> {
-        match self.desk.ask(Role::Worker(shard), Query::Proof(address), RPC_PROOF_TIMEOUT).await? {
+    async fn transaction_proof(&self, call: Call, params: TransactionProofParams) -> Outcome {
+        let TransactionProofParams { transaction, shard, of } = params;
+        if !self.shards.contains(shard) {
+            return Err(Fault::failed(Failure::UnknownShard, format!("there is no shard {shard}")));
+        }
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT * 2).await;
+        }
+        let wanted = match of {
+            ProvenStep::Outcome => Wanted::Outcome(transaction),
+            ProvenStep::Emitted | ProvenStep::Applied => Wanted::Emitted(transaction),
+        };
+        let proof = match self.proven(shard, wanted).await {
+            // What stays in its shard, or fails there, emits nothing, and is applied by its outcome.
+            Err(fault) if of == ProvenStep::Applied && fault.code() == Some(UNKNOWN) => {
+                self.proven(shard, Wanted::Outcome(transaction)).await?
+            }
+            other => other?,
+        };
+        match proof.claim {
+            Claim::Emitted { destination, receipt, .. } if of == ProvenStep::Applied => {
+                let consumed =
+                    ReceiptProofParams { shard: destination, source: shard, sequence: receipt.sequence };
+                if let Some(sibling) = self.elsewhere(Role::Worker(destination), &call)? {
+                    return sibling.call("receipt_proof", raw(&consumed), RPC_PROOF_TIMEOUT).await;
+                }
+                self.consumed(consumed).await
+            }
+            _ => self.answer_with(proof).await,
+        }
+    }
+
+    async fn receipt_proof(&self, call: Call, params: ReceiptProofParams) -> Outcome {
+        if !self.shards.contains(params.shard) {
+            return Err(Fault::failed(Failure::UnknownShard, format!("there is no shard {}", params.shard)));
+        }
+        if let Some(sibling) = self.elsewhere(Role::Worker(params.shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
+        }
+        self.consumed(params).await
+    }
+
+    async fn consumed(&self, ReceiptProofParams { shard, source, sequence }: ReceiptProofParams) -> Outcome {
+        let proof = self.proven(shard, Wanted::Applied { source, sequence }).await?;
+        self.answer_with(proof).await
+    }
+
+    async fn answer_with(&self, mut proof: Proof) -> Outcome {
+        self.attest(&mut proof).await?;
+        let Record { shard, block, .. } = proof.record;
+        json(&TransactionProofAnswer { shard, block, proof: ProofFile(proof) })
+    }
+
+    async fn attested(&self, call: Call, AttestedParams { shard, block, record }: AttestedParams) -> Outcome {
+        if let Some(sibling) = self.elsewhere(Role::Beacon, &call)? {
+            return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
+        }
+        let attestation = Attestation { shard, block, record };
+        match self.desk.ask(Role::Beacon, Query::Attested(attestation), RPC_ANSWER_TIMEOUT).await? {
+            Answer::Attested(attested) => {
+                json(&AttestedAnswer { attested: attested.into_iter().map(Encoded).collect() })
+            }
+            _ => Err(other_question()),
+        }
+    }
+
+    /// Adds the attestations to a proof: as the own beacon remembers them, wherever it is.
+    async fn attest(&self, proof: &mut Proof) -> Result<(), Fault> {
+        let Attestation { shard, block, record } = proof.attestation();
+        let params = AttestedParams { shard, block, record };
+        let call = Call { method: "record_attested", params: raw(&params), is_forwarded: false };
+        let answer = self.attested(call, params).await?;
+        let answer: AttestedAnswer = serde_json::from_value(answer)
+            .map_err(|error| Fault::failed(Failure::Unreachable, error.to_string()))?;
+        proof.attested = answer.attested.into_iter().map(|attested| attested.0).collect();
+        Ok(())
+    }
+
+    /// A proof of an account, without attestations.
+    async fn stated(&self, shard: ShardId, address: Address) -> Result<Proof, Fault> {
+        self.proven(shard, Wanted::State(vec![Account::key(&address)])).await
+    }
+
+    /// A proof of a worker of this process, without attestations.
+    async fn proven(&self, shard: ShardId, wanted: Wanted) -> Result<Proof, Fault> {
+        match self.desk.ask(Role::Worker(shard), Query::Proof(wanted), RPC_PROOF_TIMEOUT).await? {
             Answer::Proof(proof) => Ok(*proof),
             Answer::Unproven(reason) => {
                 let sentence = match reason {
-                    Unproven::NoRecord => {
-                        format!("shard {shard} has executed nothing since its worker started")
-                    }
+                    Unproven::NoRecord => format!("shard {shard} has executed nothing yet"),
                     Unproven::Busy => "too many wait for proofs, or certification lags".to_owned(),
                     Unproven::Diverged => {
                         format!("the worker of shard {shard} diverged; ask another authority")
+                    }
+                    Unproven::Unknown => {
+                        format!("the worker of shard {shard} does not know of it, or not any more")
                     }
                 };
                 Err(Fault::new(Code::Unproven(reason), sentence))
@@ -385,6 +483,22 @@ impl Calls {
     fn shard_of(&self, address: &Address) -> ShardId {
         self.shards.of_prefix(address.prefix())
     }
+}
+
+const UNKNOWN: Code = Code::Unproven(Unproven::Unknown);
+
+/// What a worker's proof says about an account.
+fn account(address: &Address, proof: &Proof) -> Result<Option<Account>, Fault> {
+    let Claim::State { leaves, .. } = &proof.claim else { return Err(other_question()) };
+    let key = Account::key(address);
+    let (_, value) = leaves.iter().find(|(other, _)| *other == key).ok_or_else(other_question)?;
+    Ok(value.as_deref().map(Account::from_bytes))
+}
+
+/// The record that a quorum attested.
+fn certified(proof: &Proof) -> Certified {
+    let Attestation { block, record, .. } = proof.attestation();
+    Certified { block, record }
 }
 
 fn unknown(transaction: TransactionId) -> Fault {

@@ -1,8 +1,6 @@
 //! Proofs are handed out when, and only when, their record is certified.
 
-use fresnel_types::{
-    Amount, Epoch, LogDigest, Record, RecordDigest, ShardId, StateRoot, commit::Certified, hash::Root,
-};
+use fresnel_types::{Amount, Epoch, LogDigest, RecordDigest, StateRoot, commit::Certified, hash::Root, mmr};
 
 use super::*;
 
@@ -18,6 +16,10 @@ impl Growing {
     }
 
     fn append(&mut self, block: u64) -> RecordDigest {
+        self.append_with(block, Root::default())
+    }
+
+    fn append_with(&mut self, block: u64, results: Root) -> RecordDigest {
         let (position, earlier) = self.0.head();
         let record = Record {
             epoch: Epoch(0),
@@ -28,7 +30,7 @@ impl Growing {
             earlier,
             state: StateRoot([block as u8; 32]),
             outbox: Root::default(),
-            results: Root::default(),
+            results,
             supply: Amount(0),
             burned: Amount(0),
             pairs: vec![],
@@ -43,9 +45,15 @@ impl Growing {
     }
 }
 
+fn claim() -> Claim {
+    Claim::State { leaves: vec![], tree: vec![] }
+}
+
+/// Asks about the newest record.
 fn ask(proofs: &mut Proofs, client: ClientId, request: u64, chain: &Growing) -> Vec<Effect> {
     let mut effects = Vec::new();
-    proofs.ask(client, request, None, vec![request as u8], &chain.0, &mut effects);
+    let newest = chain.0.newest().cloned().ok_or(Unproven::NoRecord);
+    proofs.ask(client, request, newest.map(|record| (record, claim())), &chain.0, &mut effects);
     effects
 }
 
@@ -66,10 +74,15 @@ fn answers(effects: Vec<Effect>) -> Vec<(ClientId, u64, Answer)> {
     effects.into_iter().map(answer).collect()
 }
 
-/// The block of a proof, how many records lie between it and the certified one, and that one's block.
-fn shape(answer: &Answer) -> (u64, usize, u64) {
+/// The block of a proof, and that of the record that was attested. What ties them holds.
+fn shape(answer: &Answer) -> (u64, u64) {
     let Answer::Proof(proof) = answer else { panic!("a proof, not {answer:?}") };
-    (proof.record.block.0, proof.between.len(), proof.certified().block.0)
+    if let Some(later) = &proof.later {
+        let leaf = mmr::record_leaf(&proof.record.digest());
+        assert_eq!((later.path.index, later.path.count), (proof.record.position, later.record.position));
+        assert_eq!(later.path.root(leaf), Some(later.record.earlier));
+    }
+    (proof.record.block.0, proof.attestation().block.0)
 }
 
 #[test]
@@ -92,8 +105,7 @@ fn a_proof_comes_with_the_first_certified_record_that_commits_to_its_own() {
         told.iter().map(|(client, request, _)| (*client, *request)).collect::<Vec<_>>(),
         [(ALICE, 2), (BOB, 3)]
     );
-    assert_eq!(shape(&told[0].2), (3, 0, 5));
-    assert_eq!(shape(&told[1].2), (5, 0, 5));
+    assert_eq!((shape(&told[0].2), shape(&told[1].2)), ((3, 5), (5, 5)));
     assert_eq!(release(&mut proofs, &chain), [], "once");
 
     assert_eq!(ask(&mut proofs, ALICE, 4, &chain), []);
@@ -101,46 +113,39 @@ fn a_proof_comes_with_the_first_certified_record_that_commits_to_its_own() {
     let last = chain.append(12);
     chain.append(13);
     chain.certify(9, ninth);
-    assert_eq!(shape(&release(&mut proofs, &chain)[0].2), (9, 0, 9));
+    assert_eq!(shape(&release(&mut proofs, &chain)[0].2), (9, 9));
     assert_eq!(ask(&mut proofs, ALICE, 5, &chain), []);
     chain.certify(12, last);
     assert_eq!(release(&mut proofs, &chain), [], "block 13 is not certified yet");
 }
 
 #[test]
-fn the_chain_from_a_proof_to_the_certified_record_holds() {
+fn a_record_of_long_ago_is_tied_to_the_last_attested_one() {
     let (mut proofs, mut chain) = (Proofs::default(), Growing::new());
-    for block in 1..4 {
-        chain.append(block);
+    for block in 1..600 {
+        let digest = chain.append(block);
+        chain.certify(block, digest);
     }
-    ask(&mut proofs, ALICE, 1, &chain);
-    let mut head = RecordDigest::default();
-    for block in 4..9 {
-        head = chain.append(block);
+    for block in [1, 77, 598, 599] {
+        let record = chain.0.record(BlockIndex(block)).expect("kept").clone();
+        let mut effects = Vec::new();
+        proofs.ask(ALICE, block, Ok((record, claim())), &chain.0, &mut effects);
+        assert_eq!(shape(&answers(effects)[0].2), (block, 599));
     }
-    chain.certify(8, head);
-    let told = release(&mut proofs, &chain);
-    let Answer::Proof(proof) = &told[0].2 else { panic!("a proof, not {told:?}") };
-    assert_eq!(shape(&told[0].2), (3, 4, 8));
-    let (mut range, head) = (proof.range.clone(), proof.head.as_ref().expect("a later one"));
-    assert_eq!((range.root(), range.count()), (proof.record.earlier, proof.record.position));
-    range.append_record(&proof.record.digest());
-    proof.between.iter().for_each(|record| range.append_record(record));
-    assert_eq!((range.root(), range.count()), (head.earlier, head.position));
 }
 
 #[test]
-fn a_certified_record_too_far_ahead_is_no_head() {
+fn a_claim_about_a_certified_record_does_not_wait_for_one_about_a_newer() {
     let (mut proofs, mut chain) = (Proofs::default(), Growing::new());
-    chain.append(1);
-    ask(&mut proofs, ALICE, 1, &chain);
-    let mut head = RecordDigest::default();
-    let last = PROOF_RECORDS_MAX as u64 + 3;
-    for block in 2..=last {
-        head = chain.append(block);
-    }
-    chain.certify(last, head);
-    assert_eq!(release(&mut proofs, &chain), [(ALICE, 1, Answer::Unproven(Unproven::Busy))]);
+    let first = chain.append(1);
+    chain.append(2);
+    assert_eq!(ask(&mut proofs, ALICE, 1, &chain), []);
+    chain.certify(1, first);
+    let mut effects = Vec::new();
+    let record = chain.0.record(BlockIndex(1)).expect("kept").clone();
+    proofs.ask(BOB, 2, Ok((record, claim())), &chain.0, &mut effects);
+    let told = answers(effects);
+    assert_eq!((told.len(), told[0].0, shape(&told[0].2)), (1, BOB, (1, 1)));
 }
 
 #[test]
@@ -153,7 +158,7 @@ fn who_diverged_proves_nothing_beyond_what_was_certified() {
     chain.certify(1, first);
     chain.certify(2, RecordDigest([9; 32]));
     let told = release(&mut proofs, &chain);
-    assert_eq!(shape(&told[0].2), (1, 0, 1));
+    assert_eq!(shape(&told[0].2), (1, 1));
     assert_eq!(told[1], (BOB, 2, Answer::Unproven(Unproven::Diverged)));
     let refused = answers(ask(&mut proofs, ALICE, 3, &chain));
     assert_eq!(refused, [(ALICE, 3, Answer::Unproven(Unproven::Diverged))]);
@@ -175,4 +180,32 @@ fn what_waits_is_bounded_and_goes_with_its_client() {
     let told = release(&mut proofs, &chain);
     assert_eq!(told.len(), PROOFS_WAITING_MAX / 2 + 1);
     assert!(told.iter().all(|(client, ..)| *client == BOB));
+}
+
+fn applied(sequence: u64) -> Applied {
+    let transaction = TransactionId([sequence as u8; 32]);
+    Applied { source: ShardId(1), sequence: Sequence(sequence), transaction, bounced: None }
+}
+
+#[test]
+fn how_blocks_ended_is_claimed_until_it_is_forgotten() {
+    let (mut proofs, mut chain) = (Proofs::default(), Growing::new());
+    let id = |number: u64| TransactionId([number as u8; 32]);
+    for block in 1..4 {
+        let outcomes = vec![(id(10 * block), Outcome::Success), (id(10 * block + 1), Outcome::Success)];
+        let consumed = vec![applied(2 * block), applied(2 * block + 1)];
+        chain.append_with(block, merkle::root(results_leaves(&outcomes, &consumed)));
+        proofs.executed(BlockIndex(block), outcomes, consumed);
+    }
+    let record = |block| chain.0.record(BlockIndex(block)).expect("kept");
+    let outcome = proofs.outcome(BlockIndex(2), &id(21)).expect("it ended there");
+    assert!(outcome.holds_in_lists(record(2)) && !outcome.holds_in_lists(record(1)));
+    assert_eq!(proofs.outcome(BlockIndex(1), &id(21)), None, "another block");
+    let (block, consumed) = proofs.applied(ShardId(1), Sequence(7)).expect("consumed");
+    assert!(block == BlockIndex(3) && consumed.holds_in_lists(record(3)));
+    assert_eq!(proofs.applied(ShardId(1), Sequence(8)), None, "not yet");
+    assert_eq!(proofs.applied(ShardId(2), Sequence(7)), None, "another pair");
+
+    proofs.executed(BlockIndex(9), vec![(id(1), Outcome::Success); RESULTS_RETAINED], vec![]);
+    assert_eq!((proofs.outcome(BlockIndex(2), &id(21)), proofs.results.len()), (None, 1));
 }

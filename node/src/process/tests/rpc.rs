@@ -1,10 +1,10 @@
 //! Whole processes with their real machines, asked by JSON-RPC: the chain has one authority, which commits alone.
 
-use fresnel_client::{RpcClient, RpcError, Wallet, check_account};
+use fresnel_client::{Checker, RpcClient, RpcError, Wallet};
 use fresnel_types::{
     Address, TransactionId,
     genesis::Allocation,
-    rpc::{Code, Encoded, Failure, ReadLevel},
+    rpc::{Code, Encoded, Failure, ProvenStep, ReadLevel},
     status::{Level, Progress, WorkerStatus},
 };
 use serde_json::{Value, json};
@@ -187,6 +187,7 @@ fn a_payment_is_submitted_followed_and_proven() {
         assert!(client.chain_commit(None).await.expect("the last").index >= CommitIndex(19));
 
         // What was settled is in the certified state of both shards.
+        let mut checker = Checker::new(network.cluster.genesis.clone()).expect("there are random numbers");
         for (address, balance, nonce) in [(wallet(payer).address(), 994, 1), (payee, 1_005, 0)] {
             let executed = client.account_get(address, ReadLevel::Executed).await.expect("it answers");
             let certain = client.account_get(address, ReadLevel::Final).await.expect("it answers");
@@ -197,16 +198,16 @@ fn a_payment_is_submitted_followed_and_proven() {
             let answer = client.account_proof(address).await.expect("it answers");
             let account = answer.account.clone().expect("funded");
             assert_eq!(account.balance, Amount(balance));
-            let proof = answer.proof.into();
-            let shards = network.cluster.genesis.shards;
-            let (block, certified) = check_account(shards, &address, &proof).expect("it holds");
-            assert_eq!((block, certified), (answer.block, answer.certified));
-            assert!(check_account(shards, &Address([9; 32]), &proof).is_err(), "it is nobody else's");
+            let proof = answer.proof.0;
+            let proven = checker.check_account(&address, &proof).expect("it holds").expect("it exists");
+            assert_eq!((proven.balance, proof.record.block), (account.balance, answer.block));
+            let attested = proof.attestation();
+            assert_eq!((attested.block, attested.record), (answer.certified.block, answer.certified.record));
+            assert!(checker.check_account(&Address([9; 32]), &proof).is_err(), "it is nobody else's");
         }
         let nobody = client.account_proof(Address([9; 32])).await.expect("it answers");
         assert_eq!(nobody.account, None);
-        check_account(network.cluster.genesis.shards, &Address([9; 32]), &nobody.proof.into())
-            .expect("proven");
+        assert_eq!(checker.check_account(&Address([9; 32]), &nobody.proof.0), Ok(None));
 
         let shards = client.shard_list().await.expect("it answers");
         let prefixes: Vec<&str> = shards.iter().map(|shard| shard.first_prefix.as_str()).collect();
@@ -225,8 +226,9 @@ fn what_another_process_hosts_is_asked_there() {
     let mut network = Network::start(&[&["beacon"], &["worker-0"], &["worker-1"]]);
     let (payer, payee) = (of_shard(1), wallet(of_shard(0)).address());
     let payment = network.payment(payer, 0, payee);
-    let id = payment.transaction.id();
+    let (id, signed) = (payment.transaction.id(), payment.transaction.clone());
     network.client.block_on(async {
+        let mut checker = Checker::new(network.cluster.genesis.clone()).expect("there are random numbers");
         let (first, beacon) = (network.connect(1).await, network.connect(0).await);
         // Worker 0's process takes what is worker 1's, and the beacon's process what is either's.
         let submitted = first.tx_submit(payment).await.expect("passed on");
@@ -247,8 +249,18 @@ fn what_another_process_hosts_is_asked_there() {
 
         for address in [wallet(payer).address(), payee] {
             let answer = beacon.account_proof(address).await.expect("passed on");
-            let shards = network.cluster.genesis.shards;
-            check_account(shards, &address, &answer.proof.into()).expect("it holds");
+            assert!(checker.check_account(&address, &answer.proof.0).expect("it holds").is_some());
+        }
+        // The payment went from one shard to the other; each step is proven by the process that took it.
+        for client in [&first, &beacon] {
+            for of in [ProvenStep::Outcome, ProvenStep::Emitted, ProvenStep::Applied] {
+                let answer = client.tx_proof(id, ShardId(1), of).await.expect("passed on");
+                let shard = if of == ProvenStep::Applied { 0 } else { 1 };
+                assert_eq!((answer.shard, answer.block), (ShardId(shard), answer.proof.0.record.block));
+                checker.check(&answer.proof.0).expect("it holds");
+                let arrived = checker.check_payment(&signed, &answer.proof.0).is_ok();
+                assert_eq!(arrived, of == ProvenStep::Applied);
+            }
         }
         let shards = beacon.shard_list().await.expect("it answers");
         assert!(shards.iter().all(|shard| shard.worker.is_some()), "{shards:?}");
@@ -396,6 +408,9 @@ fn the_document_describes_what_is_there() {
                 "node_status",
                 "account_get",
                 "account_proof",
+                "tx_proof",
+                "receipt_proof",
+                "record_attested",
                 "tx_submit",
                 "tx_get",
                 "tx_wait",
