@@ -31,8 +31,8 @@ use crate::{
     Cluster, ClusterOptions, Fault, Report, Verdict,
     audit::{Collector, Judgement, Paid, judge},
     environment,
-    limits::{CATCH_UP_MAX, DRAIN_MAX, VALIDITY_MICROS},
-    load::{self, Summary},
+    limits::{ATTEMPTS_MAX, CATCH_UP_MAX, DRAIN_MAX, VALIDITY_MICROS},
+    load::{self, Patience, Summary},
     report::{Cpu, Environment, Memory, Probe, SCHEMA_VERSION, Scaled},
     workload::{Accounts, Pool, Workload},
 };
@@ -171,9 +171,12 @@ async fn run(
     progress(Stage::Starting);
     cluster.start_all().await?;
     progress(Stage::Ready(cluster.endpoints().iter().map(|endpoint| endpoint.address).collect()));
-    let before = Costs::of(&cluster)?;
-    let outcome = load::run(pool, &mut cluster, &schedule, &faults, drain_max, progress).await?;
-    let after = Costs::of(&cluster)?;
+    // Whoever is refused in an overload stays away: otherwise it would go on long after it is over.
+    let attempts_max = if options.overload.is_some() { 1 } else { ATTEMPTS_MAX };
+    let patience = Patience { drain_max, attempts_max };
+    let before = Costs::of(&cluster).await?;
+    let outcome = load::run(pool, &mut cluster, &schedule, &faults, patience, progress).await?;
+    let after = Costs::of(&cluster).await?;
     let summary = Summary::of(&outcome, options.rate, schedule.duration());
 
     progress(Stage::Auditing);
@@ -306,14 +309,15 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(cluster: &Cluster) -> Result<Self> {
+    async fn of(cluster: &Cluster) -> Result<Self> {
+        let client_us = environment::own_cpu_us()?;
         let mut threads = BTreeMap::new();
-        for (_, usage) in cluster.usage() {
+        for (_, usage) in cluster.usage_now().await {
             for (thread, micros) in usage.threads {
                 *threads.entry(thread).or_default() += micros;
             }
         }
-        Ok(Self { threads, client_us: environment::own_cpu_us()? })
+        Ok(Self { threads, client_us })
     }
 
     fn since(&self, before: &Self, settled: u64) -> Cpu {

@@ -8,7 +8,7 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -262,6 +262,18 @@ impl Cluster {
             .collect();
         fs::write(self.folder.join(NOTES), serde_json::to_vec_pretty(&notes)?)?;
         self.processes.iter_mut().for_each(Process::detach);
+    /// As [`Self::usage`], of all processes that run until now at the earliest: they say so once a second, and what they
+    /// did in a second that is missing would count for nothing, or for what comes next.
+    #[expect(clippy::disallowed_methods, reason = "the times of files are of the system's clock")]
+    pub async fn usage_now(&self) -> Vec<(String, Usage)> {
+        let (now, until) = (SystemTime::now(), Instant::now() + USAGE_MAX);
+        let late = |process: &&Process| process.is_started() && process.told().is_none_or(|told| told <= now);
+        while Instant::now() < until && self.processes.iter().any(|process| late(&process)) {
+            sleep(READY_POLL).await;
+        }
+        self.usage()
+    }
+
         Ok(())
     }
 }
@@ -328,3 +340,6 @@ const NOTES: &str = "processes.json";
 
 /// How often we look whether a process answers or has ended.
 const READY_POLL: Duration = Duration::from_millis(20);
+/// How long it may take until all processes have said what they used: a little more than the second between two times.
+const USAGE_MAX: Duration = Duration::from_millis(1_500);
+

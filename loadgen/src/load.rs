@@ -81,14 +81,23 @@ impl Sample {
     }
 }
 
+/// What a load puts up with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Patience {
+    /// For how long at most it waits for what is on its way once all was sent.
+    pub(crate) drain_max: Duration,
+    /// How often a transaction that nobody admitted is sent before its refusal counts as final.
+    pub(crate) attempts_max: u8,
+}
+
 /// Sends the pool as scheduled, lets the faults happen, and waits until everything is at its end, nothing goes on, or
-/// `drain_max` after the load is over.
+/// the patience is over.
 pub(crate) async fn run(
     pool: Pool,
     cluster: &mut Cluster,
     schedule: &Schedule,
     faults: &[Fault],
-    drain_max: Duration,
+    patience: Patience,
     progress: &impl Fn(Stage),
 ) -> Result<Outcome> {
     let (events, incoming) = mpsc::channel(EVENTS_WAITING);
@@ -119,13 +128,14 @@ pub(crate) async fn run(
     }
     let authorities = cluster.genesis().authorities.len() as u16;
     let mut driver = Driver {
-        tracker: Tracker::new(pool.plan, pool.ids, pool.window, authorities, schedule.clone()),
+        tracker: Tracker::new(pool.plan, pool.ids, pool.window, authorities, schedule.clone())
+            .giving_up_after(patience.attempts_max),
         transactions: pool.transactions,
         links: links.into_iter().collect(),
         incoming,
     };
     driver.wait_for_links().await;
-    driver.drive(cluster, faults, drain_max, progress).await
+    driver.drive(cluster, faults, patience.drain_max, progress).await
 }
 
 struct Driver {

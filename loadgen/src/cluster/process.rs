@@ -6,7 +6,7 @@ use std::{
     os::unix::{fs::MetadataExt, process::CommandExt},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context, Result};
@@ -176,6 +176,11 @@ impl Process {
         let now = fs::read(self.stats()).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok());
         usage.add(&now.unwrap_or_default());
         usage
+    }
+
+    /// When it last said what it has used.
+    pub(super) fn told(&self) -> Option<SystemTime> {
+        fs::metadata(self.stats()).ok()?.modified().ok()
     }
 
     /// The end of what it printed.

@@ -37,6 +37,7 @@ pub(crate) struct Tracker {
     entries: Vec<Entry>,
     authorities: u16,
     schedule: Schedule,
+    attempts_max: u8,
     window: usize,
     /// The first transaction that the schedule has not released.
     scheduled: usize,
@@ -195,9 +196,15 @@ impl Tracker {
             retries: BTreeSet::new(),
             silence: Silence::new(schedule.rate()),
             schedule,
+            attempts_max: ATTEMPTS_MAX,
             polls: BTreeSet::new(),
             counts: Counts::default(),
         }
+    }
+
+    /// The same, which sends what nobody admits at most so often.
+    pub(crate) fn giving_up_after(self, attempts_max: u8) -> Self {
+        Self { attempts_max, ..self }
     }
 
     /// When transaction `number` ought to be sent.
@@ -310,7 +317,7 @@ impl Tracker {
                     *self.counts.rejected.entry(code).or_default() += 1;
                     if entry.level.is_some() {
                         // Admitted elsewhere: it is sent again when it is not ordered in time.
-                    } else if code.retry_helps() && entry.attempts < ATTEMPTS_MAX {
+                    } else if code.retry_helps() && entry.attempts < self.attempts_max {
                         let wait = retry_after.max(RETRY_AFTER_MIN.as_micros() as Micros);
                         self.queue(number, now + wait);
                     } else if !entry.has_ended() {
