@@ -107,6 +107,11 @@ impl Tree {
         self.parts.iter().flat_map(Part::leaves)
     }
 
+    /// What `key`, which belongs to this shard, holds.
+    pub fn get(&self, key: &StateKey) -> Option<&[u8]> {
+        self.parts[bits(key, root_depth(self.shards), PART_BITS)].get(key)
+    }
+
     /// Proves what `key`, which belongs to this shard, holds.
     pub fn prove(&self, key: &StateKey) -> Proof {
         let mut siblings = Vec::new();

@@ -78,6 +78,14 @@ impl Part {
         })
     }
 
+    /// What `key` holds.
+    pub(super) fn get(&self, key: &StateKey) -> Option<&[u8]> {
+        let slot = self.nodes.slot_of(key);
+        self.nodes.top().child(slot)?;
+        let leaf = self.nodes.leaf(self.towards(Slot::top(slot), key));
+        (leaf.key == *key).then(|| leaf.value.bytes())
+    }
+
     /// What the only leaf says about `key`.
     pub(super) fn only(&self, key: &StateKey) -> End {
         let child = self.nodes.top().children().iter().flatten().next();
@@ -112,7 +120,7 @@ impl Part {
         let near = self.nodes.leaf(self.towards(slot, key)).key;
         let shared = shared_bits(key, &near);
         loop {
-            let child = self.nodes.child(slot).expect("a slot with two leaves has children all the way");
+            let child = self.nodes.child(slot).expect("a slot with leaves has children all the way");
             let Node::Branch(number) = child.node() else { return self.end(child, key) };
             let parts = usize::from(self.nodes.branch(number).depth);
             siblings.resize(siblings.len() + parts.min(shared) - depth, EMPTY);
@@ -140,7 +148,7 @@ impl Part {
     /// The leaf in the direction of `key`.
     fn towards(&self, mut slot: Slot, key: &StateKey) -> u32 {
         loop {
-            match self.nodes.child(slot).expect("a slot with two leaves has children all the way").node() {
+            match self.nodes.child(slot).expect("a slot with leaves has children all the way").node() {
                 Node::Leaf(number) => return number,
                 Node::Branch(number) => slot = self.nodes.towards(number, key),
             }

@@ -87,6 +87,7 @@ proptest! {
         let root = tree.root();
         for key in leaves.keys().copied().chain([probe]) {
             let value = leaves.get(&key).map(Vec::as_slice);
+            prop_assert_eq!(tree.get(&key), value);
             let proof = tree.prove(&key);
             prop_assert_eq!(&proof, &reference.prove(&key));
             prop_assert!(proof.verify(shards, &root, &key, value));
