@@ -93,7 +93,7 @@ impl Admin {
         let mut answers = BTreeMap::new();
         let mut open = 0;
         for (request, inbox) in (0..).zip(self.router.local.values()) {
-            let query = Message::Query { request, query: Query::Status };
+            let query = Message::Query { request, query: query.clone() };
             let message = self
                 .router
                 .rules
@@ -180,6 +180,8 @@ struct Readiness {
 enum Unready {
     /// The machine did not say in time where it is.
     Silent { machine: String },
+    /// Too little room is left on the disk, so nothing is admitted.
+    DiskFull,
     /// The worker's own record differs from the certified one.
     Diverged { machine: String, block: BlockIndex },
 }
@@ -195,6 +197,9 @@ async fn readiness(State(admin): State<Arc<Admin>>) -> Response {
             }
             Some(_) => {}
         }
+    }
+    if admin.router.counters.space.is_short() {
+        reasons.push(Unready::DiskFull);
     }
     let ready = reasons.is_empty();
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
@@ -252,39 +257,49 @@ fn render(
         for (name, count) in &stats.counters {
             counter!(format!("fresnel_{name}_total")).absolute(*count);
         }
+        for (name, value) in space {
+            gauge!(format!("fresnel_{name}")).set(*value as f64);
+        }
         for (party, position) in positions {
             record(&roles::name(roles::of(*party)), position.as_ref());
+        }
+        for (party, counts) in counts {
+            worker_metrics::record(&roles::name(roles::of(*party)), counts);
         }
     });
     handle.render()
 }
 
 fn describe() {
+    worker_metrics::describe();
     for (name, help) in Counters::DESCRIPTIONS {
         describe_counter!(format!("fresnel_{name}_total"), help.trim());
     }
-        for (party, counts) in counts {
-            worker_metrics::record(&roles::name(roles::of(*party)), counts);
-        }
-    for (name, help) in [
-        ("build_info", "Always 1; says which version runs."),
-        ("memory_resident_bytes", "Memory that the process holds."),
-        ("memory_resident_max_bytes", "The most memory that the process ever held."),
-        ("thread_cpu_seconds", "CPU time of the threads of each name since the start."),
-    worker_metrics::describe();
-        ("machine_answers", "Whether the machine said in time where it is."),
-        ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
-        ("beacon_round", "The round of the beacon's last vertex."),
-        ("beacon_floor_round", "The floor after the beacon's last commit."),
-        ("worker_executed_block", "The last block that the worker executed."),
-        ("worker_certified_block", "The block of the last record that the worker knows certified."),
-        ("worker_pending_transactions", "Transactions admitted here and not final."),
-        ("worker_in_flight_receipts", "Receipts emitted whose end the shard has not seen."),
-        ("worker_diverged", "Whether the worker's own record differs from the certified one."),
-    ] {
-        describe_gauge!(format!("fresnel_{name}"), help);
+    for (name, help) in GAUGES {
+        describe_gauge!(format!("fresnel_{name}"), *help);
     }
 }
+
+/// What is told of the process and of each machine besides counts: name and meaning.
+const GAUGES: &[(&str, &str)] = &[
+    ("build_info", "Always 1; says which version runs."),
+    ("memory_resident_bytes", "Memory that the process holds."),
+    ("memory_resident_max_bytes", "The most memory that the process ever held."),
+    ("thread_cpu_seconds", "CPU time of the threads of each name since the start."),
+    ("disk_short", "Whether too little room is left on the disk, so that nothing is admitted."),
+    ("disk_free_bytes", "Room on the disk of the data directory."),
+    ("disk_log_bytes", "What the logs take on the disk."),
+    ("disk_checkpoint_bytes", "What the checkpoints take on the disk."),
+    ("machine_answers", "Whether the machine said in time where it is."),
+    ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
+    ("beacon_round", "The round of the beacon's last vertex."),
+    ("beacon_floor_round", "The floor after the beacon's last commit."),
+    ("worker_executed_block", "The last block that the worker executed."),
+    ("worker_certified_block", "The block of the last record that the worker knows certified."),
+    ("worker_pending_transactions", "Transactions admitted here and not final."),
+    ("worker_in_flight_receipts", "Receipts emitted whose end the shard has not seen."),
+    ("worker_diverged", "Whether the worker's own record differs from the certified one."),
+];
 
 fn record(machine: &str, position: Option<&Position>) {
     let set = |name: &str, value: u64| {
@@ -306,5 +321,42 @@ fn record(machine: &str, position: Option<&Position>) {
             set("worker_diverged", u64::from(status.diverged.is_some()));
         }
         None => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Names of metrics in a text.
+    fn named(text: &str) -> BTreeSet<&str> {
+        let is_part = |character: char| character.is_ascii_lowercase() || character == '_';
+        let words = text.split(|character| !is_part(character));
+        words.filter(|word| word.starts_with("fresnel_")).collect()
+    }
+
+    #[test]
+    fn every_panel_of_the_dashboard_shows_a_metric_that_is_told() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let counts = WorkerCounts {
+            outcomes: vec![(fresnel_types::Outcome::Success, 1)],
+            windows: vec![(fresnel_types::ShardId(1), 1, 2)],
+            ..WorkerCounts::default()
+        };
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            worker_metrics::record("worker-0", &counts);
+        });
+        let mut told: BTreeSet<String> = named(&handle.render()).into_iter().map(str::to_owned).collect();
+        // Gauges and counters of the process are told whenever they are; their descriptions are what they are told by.
+        told.extend(Counters::DESCRIPTIONS.iter().map(|(name, _)| format!("fresnel_{name}_total")));
+        told.extend(GAUGES.iter().map(|(name, _)| format!("fresnel_{name}")));
+        let board = include_str!("../../deploy/grafana/fresnel.json");
+        let shown = named(board);
+        let unknown: Vec<_> = shown.iter().filter(|name| !told.contains(**name)).collect();
+        assert!(unknown.is_empty() && shown.len() > 20, "{unknown:?} of {shown:?}");
     }
 }
