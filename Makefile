@@ -17,7 +17,7 @@ CHECK := --authorities 4 --shards 2 --rate 1000 --duration 5s --cross-shard 0.2 
 
 # Steps run one after the other, also under `make -j`: they share the build and the machine's cores.
 .NOTPARALLEL:
-.PHONY: help demo test model build libclang format-check clippy deny unit-tests doc-tests bench-check
+.PHONY: help demo test model build libclang format-check clippy deny unit-tests doc-tests bench-check model-engine
 
 help:
 	@echo 'make demo    build, then run a local cluster of 4 authorities and 2 shards under load and audit it'
@@ -68,3 +68,8 @@ doc-tests: libclang
 
 bench-check: build
 	$(FRESNEL) bench $(CHECK)
+
+# The executor's engine under two model checkers, which decide how its threads interleave.
+model-engine:
+	$(CARGO) test --release --locked --package fresnel-executor --features loom --lib with_loom
+	$(CARGO) test --release --locked --package fresnel-executor --features shuttle --lib with_shuttle

@@ -29,7 +29,7 @@ use crate::{
         versions::{WORKERS_MAX, WRITERS_MAX},
         views::{Direct, Sums},
     },
-    sync::lock,
+    sync::{Mutex, lock},
     table::Table,
 };
 
@@ -93,6 +93,11 @@ impl Metrics {
     pub fn reexecuted(&self) -> u64 {
         self.reexecuted_value + self.reexecuted_existence + self.reexecuted_counter + self.reexecuted_wasted
     }
+
+    /// Changes of the mode.
+    pub fn switches(&self) -> u64 {
+        self.switched_cheap + self.switched_dear + self.switched_conflicts + self.switched_slow
+    }
 }
 
 /// Executes blocks. It has its own threads for as long as it lives, since a block is too short to start any.
@@ -119,7 +124,7 @@ impl Engine {
     /// gives the clock: this crate starts no thread and reads no clock otherwise.
     pub fn new(threads: usize, policy: Policy, clock: Clock) -> Self {
         let pool = Pool::new(threads.clamp(1, WORKERS_MAX));
-        let memory = Arc::new(Memory::new(pool.threads(), WORDS_FIRST));
+        let memory = Arc::new(Memory::new(pool.threads(), WINDOW_MAX, WORDS_FIRST));
         Self {
             pool,
             policy,
@@ -133,6 +138,11 @@ impl Engine {
             #[cfg(test)]
             forced: None,
         }
+    }
+
+    /// How many threads it has, the caller's included.
+    pub fn threads(&self) -> usize {
+        self.pool.threads()
     }
 
     /// What it did so far.
@@ -229,7 +239,7 @@ impl Engine {
             committed: Padded::default(),
             stop: Padded::default(),
             lacks_room: false.into(),
-            frontier: Padded(Frontier::new(mem::take(outcomes), counters).into()),
+            frontier: Padded(Mutex::new(Frontier::new(mem::take(outcomes), counters))),
         });
         self.pool.run(job.clone());
         let done = Arc::into_inner(job).expect("all threads let go of a job before it is over");
@@ -265,8 +275,12 @@ impl Engine {
         self.turn = self.turn.wrapping_add(1);
         if self.turn == 0 {
             self.turn = 1;
-            self.memory = Arc::new(Memory::new(self.pool.threads(), self.memory.records.words()));
+            self.memory = self.new_memory(self.memory.records.words());
         }
+    }
+
+    fn new_memory(&self, words: usize) -> Arc<Memory> {
+        Arc::new(Memory::new(self.pool.threads(), WINDOW_MAX, words))
     }
 
     /// Collects what the threads left, and makes records larger that lacked room.
@@ -298,8 +312,7 @@ impl Engine {
         let words = self.memory.records.words();
         if wanted.min(WORDS_MAX) > words {
             metrics.grown += 1;
-            self.memory =
-                Arc::new(Memory::new(self.pool.threads(), wanted.next_power_of_two().min(WORDS_MAX)));
+            self.memory = self.new_memory(wanted.next_power_of_two().min(WORDS_MAX));
         }
     }
 }
@@ -356,5 +369,7 @@ const WORDS_FIRST: usize = 16;
 /// as large as a cache.
 const WORDS_MAX: usize = 512;
 
+#[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
+mod model;
 #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
 mod tests;

@@ -27,7 +27,7 @@ use crate::{
         pool::Job,
         program::Program,
         records::Records,
-        versions::{Lists, WORKERS_MAX},
+        versions::Lists,
         views::{Ahead, Sums},
         wait::Wait,
     },
@@ -133,13 +133,17 @@ pub(crate) struct Speculation<P> {
 pub(crate) struct Padded<T>(pub(crate) T);
 
 impl Memory {
-    pub(crate) fn new(threads: usize, words: usize) -> Self {
+    /// For so many threads and windows up to the given, with records of so many words.
+    pub(crate) fn new(threads: usize, window: u32, words: usize) -> Self {
         let worker = |number| Mutex::new(Worker { number, ..Worker::default() });
-        let transactions = 2 * WINDOW_MAX as usize;
+        // Who reads the record of a transaction committed meanwhile seldom finds it written over if the ring is twice as long.
+        let transactions = 2 * window as usize;
+        // If each chunk has one transaction, those included that threads take before they see how far others got.
+        let chunks = window as usize + threads;
         Self {
             records: Records::new(threads, transactions, words),
             workers: (0..threads as u32).map(worker).collect(),
-            owners: (0..CHUNKS_MAX.next_power_of_two()).map(|_| Padded::default()).collect(),
+            owners: (0..chunks.next_power_of_two()).map(|_| Padded::default()).collect(),
         }
     }
 }
@@ -292,7 +296,3 @@ impl<P: Program> Speculation<P> {
 
 /// How far ahead of the frontier a transaction may be at most.
 pub(crate) const WINDOW_MAX: u32 = 512;
-
-/// Chunks that can be ahead of the frontier, if each has one transaction, those included that threads take before they see how
-/// far others got.
-const CHUNKS_MAX: usize = WINDOW_MAX as usize + WORKERS_MAX;

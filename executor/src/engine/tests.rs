@@ -291,7 +291,13 @@ fn shape() -> impl Strategy<Value = Shape> {
     let window = prop::sample::select(vec![1, 7, 64, WINDOW_MAX]);
     let denies_one_in = prop::sample::select(vec![0, 1, 2, 5]);
     (1..=CHUNK_MAX as u32, window, any::<bool>(), denies_one_in).prop_map(
-        |(chunk, window, helps, denies_one_in)| Shape { chunk, window, gives_up: false, helps, denies_one_in },
+        |(chunk, window, helps, denies_one_in)| Shape {
+            chunk,
+            window,
+            gives_up: false,
+            helps,
+            denies_one_in,
+        },
     )
 }
 
@@ -352,7 +358,7 @@ proptest! {
     #[test]
     fn growing_changes_nothing((accounts, blocks) in blocks(), threads in 1_usize..4) {
         let mut engine = engine(threads, Policy::Speculative, 400);
-        engine.memory = Arc::new(Memory::new(threads, 1));
+        engine.memory = Arc::new(Memory::new(threads, WINDOW_MAX, 1));
         check(&mut engine, accounts, &blocks, None);
     }
 }
@@ -384,7 +390,10 @@ fn long_blocks_at_every_contention() {
             check(&mut engine, accounts as Place, &blocks, None);
             let metrics = engine.metrics();
             assert!(metrics.validations <= metrics.speculative, "one validation at most for each");
-            assert!(metrics.executions_ahead + metrics.in_turn >= metrics.speculative, "each executes once at least");
+            assert!(
+                metrics.executions_ahead + metrics.in_turn >= metrics.speculative,
+                "each executes once at least"
+            );
         }
     }
 }

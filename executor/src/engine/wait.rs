@@ -1,5 +1,6 @@
 //! Waiting for another thread: first spinning, then giving the core away, then sleeping.
 
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 use std::time::Duration;
 
 use crate::sync::{hint, thread};
@@ -14,7 +15,7 @@ pub(crate) struct Wait {
 impl Wait {
     /// Waits a little, longer with every turn.
     pub(crate) fn turn(&mut self) {
-        if self.is_short() { self.spin_or_yield() } else { thread::park_timeout(SLEEP) }
+        if self.is_short() { self.spin_or_yield() } else { sleep() }
     }
 
     /// Waits a little, in the end until somebody unparks this thread.
@@ -41,6 +42,23 @@ impl Wait {
     }
 }
 
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
+fn sleep() {
+    thread::park_timeout(Duration::from_micros(50));
+}
+
+/// In a model there is no time: to sleep is to let the others go on.
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+fn sleep() {
+    thread::yield_now();
+}
+
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const SPINS: u32 = 1_000;
+#[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const YIELDS: u32 = 50;
-const SLEEP: Duration = Duration::from_micros(50);
+
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+const SPINS: u32 = 0;
+#[cfg(any(feature = "loom", feature = "shuttle"))]
+const YIELDS: u32 = 2;
