@@ -21,7 +21,7 @@ use std::{
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
     AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, Machine, Message, Party, Round, SignedVertex,
-    Timestamp, VertexHead, VertexRef,
+    Timestamp, VertexHead, VertexRef, Vote,
     status::{Answer, BeaconStatus, Query},
     verify::Rules,
 };
@@ -72,6 +72,8 @@ pub struct Beacon {
     dag: Dag,
     orderer: Orderer,
     slots: Slots,
+    /// Own votes that nobody was shown yet.
+    unsent: Vec<Vote>,
     /// Certified vertices that are held and not in the DAG, each with the link last found missing.
     waiting: BTreeMap<VertexRef, Option<VertexRef>>,
     proposals: Proposals,
@@ -175,6 +177,7 @@ impl Beacon {
             dag: Dag::new(&rules),
             orderer: Orderer::new(Arc::clone(&rules)),
             slots: Slots::default(),
+            unsent: vec![],
             waiting: BTreeMap::new(),
             proposals: Proposals::default(),
             undecided: false,
@@ -285,6 +288,7 @@ impl Beacon {
             Query::Commits(from) => Answer::Commits(self.history.digests_for_answer(from)),
             Query::Status => Answer::Beacon(self.status()),
             Query::Commit(index) => Answer::Commit(self.history.commit(index).map(Box::new)),
+            Query::Attested(attestation) => Answer::Attested(self.history.attested(&attestation)),
             Query::Account(_)
             | Query::Transaction(_)
             | Query::Records(_)
@@ -313,6 +317,7 @@ impl Beacon {
 
 impl Machine for Beacon {
     fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+        let is_tick = matches!(input, Input::Tick);
         match input {
             Input::Message { from, message } => self.message(now, from, message.into_inner(), effects),
             Input::Connected(Party::Beacon(peer)) => self.greet(peer, effects),
@@ -328,12 +333,19 @@ impl Machine for Beacon {
             self.settle(now, effects);
         }
         self.heal(now, effects);
+        if is_tick {
+            let votes = std::mem::take(&mut self.unsent);
+            self.send_votes(votes, effects);
+        }
         self.flush_orders(now, effects);
         self.write_checkpoint(effects);
     }
 
     fn deadline(&self) -> Option<Timestamp> {
+        // A tick follows all inputs that wait: what they gave to vote for goes out together.
+        let votes = (!self.unsent.is_empty()).then_some(Timestamp(0));
         let deadlines = [
+            votes,
             self.due(),
             self.proposals.deadline(),
             self.fetch.deadline(),

@@ -96,19 +96,7 @@ impl Beacon {
         self.want_again(now);
         self.send_to_others(Message::Status(self.own_status()), out);
         let votes: Vec<Vote> = self.open_votes().collect();
-        if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
-            if !votes.is_empty() {
-                self.send_to_others(Message::Votes(votes), out);
-            }
-            return;
-        }
-        let mut by_author: BTreeMap<AuthorityIndex, Vec<Vote>> = BTreeMap::new();
-        for vote in votes.into_iter().filter(|vote| vote.vertex.author != self.me) {
-            by_author.entry(vote.vertex.author).or_default().push(vote);
-        }
-        for (author, votes) in by_author {
-            out.push(Effect::Send { to: vec![Party::Beacon(author)], message: Message::Votes(votes) });
-        }
+        self.send_votes(votes, out);
     }
 
     /// What certified vertices wait for: it is not wanted any more if too much was at once.

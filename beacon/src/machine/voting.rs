@@ -1,6 +1,6 @@
 //! Proposals of others and votes: what is durable before a vote leaves, and what votes add up to.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
     AuthorityIndex, Certificate, Effect, LogEntry, Message, Party, Round, SignedVertex, Timestamp, VertexRef,
@@ -137,19 +137,31 @@ impl Beacon {
         true
     }
 
-    /// Signs the one vote for a slot, makes it durable, sends it; whether it completed a certificate.
+    /// Signs the one vote for a slot and makes it durable; it leaves with the next tick. Whether it completed a certificate.
     pub(super) fn vote(&mut self, now: Timestamp, reference: VertexRef, out: &mut Vec<Effect>) -> bool {
         let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, &self.key);
         self.slots.set_own_vote(vote);
         self.counters.voted += 1;
         self.persist(LogEntry::Vote(vote), out);
-        if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
-            self.send_to_others(Message::Votes(vec![vote]), out);
-        } else if reference.author != self.me {
-            let to = vec![Party::Beacon(reference.author)];
-            out.push(Effect::Send { to, message: Message::Votes(vec![vote]) });
-        }
+        self.unsent.push(vote);
         self.count(now, &vote, out)
+    }
+
+    /// Sends own votes, to everybody or in a large committee each to whom it is about.
+    pub(super) fn send_votes(&mut self, votes: Vec<Vote>, out: &mut Vec<Effect>) {
+        if self.rules.committee.size() <= VOTES_TO_ALL_MAX {
+            if !votes.is_empty() {
+                self.send_to_others(Message::Votes(votes), out);
+            }
+            return;
+        }
+        let mut by_author: BTreeMap<AuthorityIndex, Vec<Vote>> = BTreeMap::new();
+        for vote in votes.into_iter().filter(|vote| vote.vertex.author != self.me) {
+            by_author.entry(vote.vertex.author).or_default().push(vote);
+        }
+        for (author, votes) in by_author {
+            out.push(Effect::Send { to: vec![Party::Beacon(author)], message: Message::Votes(votes) });
+        }
     }
 
     /// Votes of others.

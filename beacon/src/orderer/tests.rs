@@ -1,6 +1,7 @@
 //! Scenarios of the commit rule, and replicas that see the same vertices in other orders.
 
 mod agreement;
+mod fast;
 
 use fresnel_types::Genesis;
 

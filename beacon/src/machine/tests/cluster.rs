@@ -256,10 +256,10 @@ impl Cluster {
         let node = &mut self.nodes[index];
         let Some(beacon) = &mut node.beacon else { return };
         let mut effects = vec![];
-        beacon.handle(self.now, input.clone(), &mut effects);
+        take(beacon, self.now, input.clone(), &mut effects);
         if let Some(shadow) = &mut node.shadow {
             let mut expected = vec![];
-            shadow.handle(self.now, input, &mut expected);
+            take(shadow, self.now, input, &mut expected);
             assert!(comparable(&effects).eq(comparable(&expected)), "{effects:?}\nexpected {expected:?}");
         }
         if let Some(deadline) = beacon.deadline() {
@@ -400,5 +400,13 @@ impl Cluster {
                 _ => None,
             })
             .collect()
+    }
+}
+
+/// Hands a beacon an input, and a tick when it wants one at once, as drivers do.
+fn take(beacon: &mut Beacon, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
+    beacon.handle(now, input, effects);
+    if beacon.deadline().is_some_and(|deadline| deadline <= now) {
+        beacon.handle(now, Input::Tick, effects);
     }
 }
