@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
+    rc::Rc,
 };
 
 use fresnel_crypto::Verifier;
@@ -55,7 +55,10 @@ fn heal_after(options: &Options) -> u64 {
 mod checks;
 mod links;
 mod measuring;
+mod parcel;
 mod striking;
+
+use self::parcel::Parcel;
 
 enum Event {
     Start(usize),
@@ -68,7 +71,7 @@ enum Event {
     Deliver {
         to: usize,
         from: Party,
-        bytes: Arc<Vec<u8>>,
+        parcel: Rc<Parcel>,
         incarnation: Option<u64>,
     },
     Submit(Submission),
@@ -222,7 +225,9 @@ impl Cluster {
                 self.checkpointed(host);
             }
             Event::Step(..) | Event::Tick(..) | Event::Release(..) | Event::Checkpointed(..) => {}
-            Event::Deliver { to, from, bytes, incarnation } => self.deliver(to, from, &bytes, incarnation)?,
+            Event::Deliver { to, from, parcel, incarnation } => {
+                self.deliver(to, from, &parcel, incarnation)?
+            }
             Event::Submit(submission) => self.submit(submission),
             Event::Hear { client, authority, message } => self.hear(client, authority, &message)?,
             Event::Clients => self.clients(),
@@ -430,7 +435,7 @@ impl Cluster {
             _ => {}
         }
         let authority = from.authority().expect("machines send");
-        let bytes = Arc::new(encode(&message));
+        let parcel = Rc::new(Parcel::new(encode(&message)));
         for &party in to {
             hold!("S1", message.may_pass(from, party), "{from:?} sends {:?} to {party:?}", message.kind());
             if let Party::Client(client) = party {
@@ -442,7 +447,7 @@ impl Cluster {
                 let said = self.adversaries.says(now, from, party, message.clone());
                 self.misuse(second, said);
             } else {
-                self.post(from, second, party, &bytes, 0);
+                self.post(from, second, party, &parcel, 0);
             }
         }
         Ok(())
@@ -452,7 +457,7 @@ impl Cluster {
         &mut self,
         to: usize,
         from: Party,
-        bytes: &[u8],
+        parcel: &Parcel,
         incarnation: Option<u64>,
     ) -> Result<(), Broken> {
         let host = &self.hosts[to];
@@ -461,8 +466,8 @@ impl Cluster {
             return Ok(());
         }
         self.report.delivered += 1;
-        self.trace(to, bytes);
-        let message = match self.read(to, from, bytes) {
+        self.trace(to, parcel.digest());
+        let message = match self.read(to, from, parcel) {
             Err(_) if self.adversaries.contains(from) => {
                 self.adversaries.deeds.add("messages refused", 1);
                 return Ok(());

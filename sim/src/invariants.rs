@@ -14,7 +14,7 @@ use fresnel_types::{
 };
 
 /// An invariant that does not hold, and what shows it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Broken {
     pub(crate) invariant: &'static str,
     pub(crate) what: String,

@@ -1,10 +1,10 @@
 //! The links between machines: which hosts a message reaches, when, and what is read at the other end.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
-use fresnel_types::{AuthorityIndex, Message, Party, Timestamp, Verified, decode};
+use fresnel_types::{AuthorityIndex, Message, Party, Timestamp, Verified};
 
-use super::{Cluster, Event, SIBLING_DELAY};
+use super::{Cluster, Event, Parcel, SIBLING_DELAY};
 use crate::{
     adversaries::Said,
     invariants::{Broken, hold},
@@ -16,15 +16,15 @@ impl Cluster {
     pub(super) fn misuse(&mut self, second: bool, said: Vec<Said>) {
         for said in said {
             let (from, to, delay) = (said.from, said.to, said.delay);
-            self.post(from, second, to, &Arc::new(said.bytes()), delay);
+            self.post(from, second, to, &Rc::new(Parcel::new(said.bytes())), delay);
         }
     }
 
     /// Puts a message on its way from the one or the other instance of a machine, `later` microseconds from now.
-    pub(super) fn post(&mut self, from: Party, second: bool, to: Party, bytes: &Arc<Vec<u8>>, later: u64) {
+    pub(super) fn post(&mut self, from: Party, second: bool, to: Party, parcel: &Rc<Parcel>, later: u64) {
         let now = self.scheduler.now();
         let (authority, peer) = (of(from), of(to));
-        let deliver = |to, incarnation| Event::Deliver { to, from, bytes: bytes.clone(), incarnation };
+        let deliver = |to, incarnation| Event::Deliver { to, from, parcel: Rc::clone(parcel), incarnation };
         if peer == authority {
             // A constant delay keeps the order.
             let index = if second { self.twins[&to] } else { self.index[&to] };
@@ -64,16 +64,17 @@ impl Cluster {
     }
 
     /// Reads and checks what came over a link, as a process does.
-    pub(super) fn read(&mut self, to: usize, from: Party, bytes: &[u8]) -> Result<Verified<Message>, Broken> {
+    pub(super) fn read(
+        &mut self,
+        to: usize,
+        from: Party,
+        parcel: &Parcel,
+    ) -> Result<Verified<Message>, Broken> {
         let party = self.hosts[to].party;
-        let message: Message = decode(bytes)
-            .map_err(|error| Broken { invariant: "S3", what: format!("of {from:?}: {error}") })?;
+        let message = parcel.open(&self.setup.rules, &mut self.verifier, from)?;
         let kind = message.kind();
         hold!("S1", message.may_pass(from, party), "{from:?} sends {kind:?} to {party:?}");
-        self.setup.rules.verify_one(&mut self.verifier, message).map_err(|error| Broken {
-            invariant: "S2",
-            what: format!("{from:?} sent {party:?} a {kind:?} that does not verify: {error}"),
-        })
+        Ok(message)
     }
 }
 
