@@ -2,10 +2,14 @@
 //!
 //! Whatever the number of signatures, they go through one way of checking, [`Batch`], and what is bad is named exactly.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
+use rayon::ThreadPool;
 
 use crate::{
     backend::{Backend, with_lanes},
@@ -24,11 +28,15 @@ pub struct Item<'a> {
     pub signature: &'a [u8; 64],
 }
 
-/// Checks slices of signatures, optionally remembering those it accepted.
+/// Checks slices of signatures, optionally on several threads, optionally remembering those it accepted.
+///
+/// It holds scratch memory and decoded keys, so keep it: after the first batches it allocates nothing for good ones.
 pub struct Verifier {
     backend: Backend,
     random: ChaCha12Rng,
-    batch: Batch,
+    /// One for each thread; the first is the only one without a pool.
+    workers: Vec<Worker>,
+    pool: Option<Arc<ThreadPool>>,
     memory: Option<Memory>,
 }
 
@@ -45,24 +53,31 @@ impl Verifier {
 
     /// A verifier with known batch coefficients: for tests and simulation, where nobody forges against them.
     pub fn with_seed(seed: [u8; 32]) -> Self {
-        let mut random = ChaCha12Rng::from_seed(seed);
-        let backend = Backend::detect();
-        let keys = Keys::new(KEYS_KEPT, random.next_u64());
-        let batch = with_lanes!(backend, lanes => Batch::new(lanes, keys));
-        Self { backend, random, batch, memory: None }
+        let (backend, mut random) = (Backend::detect(), ChaCha12Rng::from_seed(seed));
+        let workers = vec![Worker::new(backend, &mut random, KEYS_KEPT)];
+        Self { backend, random, workers, pool: None, memory: None }
     }
 
-    /// Uses `backend` instead of the fastest one. The answers are the same.
+    /// Uses `backend` instead of the fastest one, and forgets all keys. The answers are the same.
     pub fn on(mut self, backend: Backend) -> Self {
         self.backend = backend;
         self.keeping(KEYS_KEPT)
     }
 
-    /// Keeps about `keys` decoded keys, 192 bytes each, in place of the usual number. Signatures under a kept key are
-    /// checked faster; the answers are the same.
+    /// Keeps about `keys` decoded keys on each thread, 192 bytes each, in place of the usual number. Signatures under a kept
+    /// key are checked faster; the answers are the same.
     pub fn keeping(mut self, keys: usize) -> Self {
-        let keys = Keys::new(keys, self.random.next_u64());
-        self.batch = with_lanes!(self.backend, lanes => Batch::new(lanes, keys));
+        let count = self.workers.len();
+        self.workers = (0..count).map(|_| Worker::new(self.backend, &mut self.random, keys)).collect();
+        self
+    }
+
+    /// Uses the threads of `pool`, each for a part of the slice. The answers are the same; small slices stay on one thread.
+    /// To be called from outside the pool, or else from where its other threads are free.
+    pub fn across(mut self, pool: Arc<ThreadPool>) -> Self {
+        let count = pool.current_num_threads();
+        self.workers.resize_with(count, || Worker::new(self.backend, &mut self.random, KEYS_KEPT));
+        self.pool = Some(pool);
         self
     }
 
@@ -90,20 +105,54 @@ impl Verifier {
         bad
     }
 
-    fn bad_among(&mut self, items: &[Item<'_>], indices: impl Iterator<Item = usize>) -> Vec<usize> {
-        let backend = self.backend;
-        let mut bad = Vec::new();
-        let mut indices = indices.peekable();
-        while indices.peek().is_some() {
-            let some = indices.by_ref().take(BATCH_MAX);
-            let random = || u128::from(self.random.next_u64()) << 64 | u128::from(self.random.next_u64());
-            with_lanes!(backend, lanes => self.batch.verify(lanes, items, some, random, &mut bad));
+    fn bad_among(&mut self, items: &[Item<'_>], indices: impl ExactSizeIterator<Item = usize>) -> Vec<usize> {
+        let Self { backend, workers, pool, .. } = self;
+        let parts = (indices.len() / PART_MIN).clamp(1, workers.len());
+        if let Some(pool) = pool.as_ref().filter(|_| parts > 1) {
+            let indices: Vec<usize> = indices.collect();
+            pool.scope(|scope| {
+                for (worker, part) in workers.iter_mut().zip(indices.chunks(indices.len().div_ceil(parts))) {
+                    scope.spawn(|_| worker.verify(*backend, items, part.iter().copied()));
+                }
+            });
+        } else {
+            workers[0].verify(*backend, items, indices);
         }
+        let mut bad = Vec::new();
+        workers.iter_mut().for_each(|worker| bad.append(&mut worker.bad));
         bad.sort_unstable();
         bad
     }
 }
 
+/// What one thread has.
+struct Worker {
+    random: ChaCha12Rng,
+    batch: Batch,
+    /// Indices of the bad ones found.
+    bad: Vec<usize>,
+}
+
+impl Worker {
+    fn new(backend: Backend, random: &mut ChaCha12Rng, keys: usize) -> Self {
+        let keys = Keys::new(keys, random.next_u64());
+        let batch = with_lanes!(backend, lanes => Batch::new(lanes, keys));
+        Self { random: ChaCha12Rng::from_rng(random), batch, bad: Vec::new() }
+    }
+
+    fn verify(&mut self, backend: Backend, items: &[Item<'_>], indices: impl Iterator<Item = usize>) {
+        let Self { random, batch, bad } = self;
+        let mut indices = indices.peekable();
+        while indices.peek().is_some() {
+            let some = indices.by_ref().take(BATCH_MAX);
+            let random = || u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
+            with_lanes!(backend, lanes => batch.verify(lanes, items, some, random, bad));
+        }
+    }
+}
+
+/// Fewer signatures than this are not worth another thread: large batches cost less for each.
+const PART_MIN: usize = 512;
 /// Decoded keys that a verifier keeps unless told otherwise: 3 MiB.
 const KEYS_KEPT: usize = 1 << 14;
 

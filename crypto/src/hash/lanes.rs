@@ -13,6 +13,7 @@ mod avx512;
 mod kernel;
 
 use super::{BLOCK_BYTES, Block, Context, Hash};
+use crate::backend::{Width, allowed};
 
 /// The most lanes that a processor has.
 pub(super) const WIDEST: usize = 16;
@@ -78,9 +79,9 @@ impl Lanes {
     /// The widest that this processor has.
     pub(super) fn detect() -> Self {
         #[cfg(target_arch = "x86_64")]
-        if let Some(detected) = avx512::Detected::new() {
+        if let Some(detected) = avx512::Detected::new().filter(|_| allowed() >= Width::Avx512) {
             return Self::Avx512(detected);
-        } else if let Some(detected) = avx2::Detected::new() {
+        } else if let Some(detected) = avx2::Detected::new().filter(|_| allowed() >= Width::Avx2) {
             return Self::Avx2(detected);
         }
         Self::One

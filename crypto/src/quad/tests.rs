@@ -2,7 +2,7 @@
 
 use super::{Addend, Point, Quad};
 use crate::{
-    backend::{Backend, with_quad},
+    backend::{Backend, with_lanes},
     curve,
     lanes::{
         LANES_MAX, Lanes, Limbs,
@@ -54,6 +54,6 @@ fn the_group_law_holds_with_coordinates_side_by_side() {
         .map(|row| curve::Point::from_affine(Portable, &Portable.gather_affine(&[*row], &[0; LANES_MAX]), 0))
         .collect();
     for backend in Backend::all() {
-        with_quad!(backend, quad => check(quad, &points));
+        with_lanes!(backend, quad => check(quad, &points));
     }
 }

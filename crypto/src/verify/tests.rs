@@ -42,6 +42,24 @@ fn bad_ones_are_named_exactly() {
     }
 }
 
+/// The same answer on one thread, on three, and on more threads than there are parts.
+#[test]
+fn a_pool_gives_the_same_answer() {
+    for threads in [1, 3, 8] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("threads");
+        let mut verifier = Verifier::with_seed([8; 32]).across(Arc::new(pool));
+        for size in [0, 1, PART_MIN, 2 * PART_MIN - 1, 2 * PART_MIN, 3 * PART_MIN + 1] {
+            let mut all = signed(size);
+            let bad: Vec<usize> = (0..size).filter(|index| index % 577 == 5).collect();
+            for &index in &bad {
+                all[index].signature[7] ^= 1;
+            }
+            assert_eq!(verifier.verify(&items(&all)), bad, "{size} on {threads}");
+            assert_eq!(verifier.verify(&items(&all)), bad, "{size} on {threads} again");
+        }
+    }
+}
+
 #[test]
 fn memory_is_bounded_and_never_remembers_a_bad_one() {
     let mut all = signed(16);
