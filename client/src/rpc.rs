@@ -117,7 +117,7 @@ impl RpcClient {
     /// # Errors
     /// As every call.
     pub async fn account_get(&self, address: Address, level: ReadLevel) -> Result<AccountAnswer, RpcError> {
-        self.call("account_get", &AccountParams { address, level }).await
+        self.call("account_get", &AccountParams { address, level, not_before: None }).await
     }
 
     /// An account with a proof, which [`Checker`](crate::Checker) checks.

@@ -136,6 +136,9 @@ pub(crate) const RPC_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// For how long a call waits for a proof: one of a record whose certification goes slowly takes longest.
 pub(crate) const RPC_PROOF_TIMEOUT: Duration = Duration::from_secs(15);
 
+/// How often a worker is asked again that has not executed the block that a call wants: half a block.
+pub(crate) const RPC_BEHIND_AGAIN: Duration = Duration::from_millis(10);
+
 /// How often it is asked again about a transaction that is waited for: news may be lost.
 pub(crate) const RPC_FOLLOW_AGAIN: Duration = Duration::from_secs(1);
 

@@ -62,6 +62,10 @@ pub struct AccountParams {
     /// Of which state.
     #[serde(default)]
     pub level: ReadLevel,
+    /// Not of a state before that after this block: who passes the block of its last answer never sees the past again,
+    /// whichever authority answers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<BlockIndex>,
 }
 
 /// What `account_proof` takes.
@@ -406,6 +410,8 @@ pub enum Failure {
     UnknownCommit,
     /// What was waited for did not come in time.
     Timeout,
+    /// The worker has not come as far as was asked for.
+    Behind,
     /// The process that hosts the machine does not answer.
     Unreachable,
     /// A bug.
@@ -430,6 +436,7 @@ impl Code {
                 Failure::UnknownCommit => 1_005,
                 Failure::Timeout => 2_001,
                 Failure::Unreachable => 2_002,
+                Failure::Behind => 2_003,
             },
         }
     }
@@ -445,6 +452,7 @@ impl Code {
                     | Failure::UnknownTransaction
                     | Failure::UnknownCommit
                     | Failure::Timeout
+                    | Failure::Behind
                     | Failure::Unreachable
             ),
         }

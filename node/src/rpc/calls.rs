@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use fresnel_types::{
-    Address, Attestation, AuthorityIndex, Proof, Record, ShardId, Shards, TransactionId,
+    Address, Attestation, AuthorityIndex, BlockIndex, Proof, Record, ShardId, Shards, TransactionId,
     commit::Certified,
     frame::Role,
     leaves::Account,
@@ -24,7 +24,10 @@ use jsonrpsee_server::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::{RawValue, to_raw_value};
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::{
     Forwarded,
@@ -35,7 +38,7 @@ use super::{
     subscriptions,
 };
 use crate::{
-    limits::{RPC_ANSWER_TIMEOUT, RPC_FOLLOW_AGAIN, RPC_PROOF_TIMEOUT, STATUS_TIMEOUT},
+    limits::{RPC_ANSWER_TIMEOUT, RPC_BEHIND_AGAIN, RPC_FOLLOW_AGAIN, RPC_PROOF_TIMEOUT, STATUS_TIMEOUT},
     roles,
 };
 
@@ -204,11 +207,13 @@ impl Calls {
         }
     }
 
-    async fn account(&self, call: Call, AccountParams { address, level }: AccountParams) -> Outcome {
+    async fn account(&self, call: Call, params: AccountParams) -> Outcome {
+        let AccountParams { address, level, not_before } = params;
         let shard = self.shard_of(&address);
         if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
             return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
         }
+        let executed = self.executed(shard, address, not_before.unwrap_or_default()).await?;
         let (block, account) = match level {
             ReadLevel::Executed => {
                 let query = Query::Account(address);
@@ -221,6 +226,29 @@ impl Calls {
                 let proof = self.stated(shard, address).await?;
                 (proof.record.block, account(&address, &proof)?)
             }
+    /// An account after the last executed block, which must not be before `wanted`.
+    async fn executed(
+        &self,
+        shard: ShardId,
+        address: Address,
+        wanted: BlockIndex,
+    ) -> Result<(BlockIndex, Option<Account>), Fault> {
+        let asked = async {
+            loop {
+                let query = Query::AccountFrom(address, wanted);
+                match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
+                    Answer::Account { block, account } => return Ok((block, account)),
+                    Answer::Behind(_) => sleep(RPC_BEHIND_AGAIN).await,
+                    _ => return Err(other_question()),
+                }
+            }
+        };
+        timeout(RPC_ANSWER_TIMEOUT, asked).await.unwrap_or_else(|_| {
+            let sentence = format!("the worker of shard {shard} has not executed block {wanted} yet");
+            Err(Fault::failed(Failure::Behind, sentence))
+        })
+    }
+
         };
         let account = account.as_ref().map(Into::into);
         json(&AccountAnswer { address, shard, level, block, account })
