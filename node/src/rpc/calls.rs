@@ -215,17 +215,17 @@ impl Calls {
         }
         let executed = self.executed(shard, address, not_before.unwrap_or_default()).await?;
         let (block, account) = match level {
-            ReadLevel::Executed => {
-                let query = Query::Account(address);
-                match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
-                    Answer::Account { block, account } => (block, account),
-                    _ => return Err(other_question()),
-                }
-            }
+            ReadLevel::Executed => executed,
+            // Of the newest record at least, and so of no earlier state than was executed just now.
             ReadLevel::Final => {
                 let proof = self.stated(shard, address).await?;
                 (proof.record.block, account(&address, &proof)?)
             }
+        };
+        let account = account.as_ref().map(Into::into);
+        json(&AccountAnswer { address, shard, level, block, account })
+    }
+
     /// An account after the last executed block, which must not be before `wanted`.
     async fn executed(
         &self,
@@ -247,11 +247,6 @@ impl Calls {
             let sentence = format!("the worker of shard {shard} has not executed block {wanted} yet");
             Err(Fault::failed(Failure::Behind, sentence))
         })
-    }
-
-        };
-        let account = account.as_ref().map(Into::into);
-        json(&AccountAnswer { address, shard, level, block, account })
     }
 
     async fn proof(&self, call: Call, ProofParams { address }: ProofParams) -> Outcome {
@@ -295,10 +290,9 @@ impl Calls {
             Claim::Emitted { destination, receipt, .. } if of == ProvenStep::Applied => {
                 let consumed =
                     ReceiptProofParams { shard: destination, source: shard, sequence: receipt.sequence };
-                if let Some(sibling) = self.elsewhere(Role::Worker(destination), &call)? {
-                    return sibling.call("receipt_proof", raw(&consumed), RPC_PROOF_TIMEOUT).await;
-                }
-                self.consumed(consumed).await
+                // A call of its own, which may go on to another sibling even when the first one was passed on.
+                let call = Call { method: "receipt_proof", params: raw(&consumed), is_forwarded: false };
+                self.receipt_proof(call, consumed).await
             }
             _ => self.answer_with(proof).await,
         }
@@ -311,10 +305,7 @@ impl Calls {
         if let Some(sibling) = self.elsewhere(Role::Worker(params.shard), &call)? {
             return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
         }
-        self.consumed(params).await
-    }
-
-    async fn consumed(&self, ReceiptProofParams { shard, source, sequence }: ReceiptProofParams) -> Outcome {
+        let ReceiptProofParams { shard, source, sequence } = params;
         let proof = self.proven(shard, Wanted::Applied { source, sequence }).await?;
         self.answer_with(proof).await
     }
