@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use fresnel_types::{
@@ -24,8 +25,8 @@ use crate::{
     clock::monotonic_nanos,
     counters::{Counters, Reports, count},
     limits::{
-        CLIENT_BYTES_MAX, CLIENT_FRAME_BYTES_MAX, CLIENT_FRAMES_MAX, CLIENT_IDLE_MIN,
-        CLIENT_UNHANDLED_BYTES_MAX, EVICTION_TIMEOUT, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, REDIAL_DELAY_MIN,
+        CLIENT_BYTES_MAX, CLIENT_FRAME_BYTES_MAX, CLIENT_FRAMES_MAX, CLIENT_UNHANDLED_BYTES_MAX,
+        EVICTION_TIMEOUT, HANDSHAKE_TIMEOUT, HANDSHAKES_MAX, REDIAL_DELAY_MIN,
     },
     queue::LaneQueue,
     roles,
@@ -102,12 +103,15 @@ pub(crate) struct Places {
     /// Connections that have not said yet what they are.
     strangers: Arc<Semaphore>,
     taken: Mutex<BTreeMap<ClientId, Arc<ClientLink>>>,
+    /// For how long one must have been silent to be sent away.
+    idle_min: Duration,
 }
 
 impl Places {
-    pub(crate) fn new(count: usize) -> Self {
+    /// So many places; who has been silent for `idle_min` may have to go.
+    pub(crate) fn new(count: usize, idle_min: Duration) -> Self {
         let strangers = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-        Self { free: Arc::new(Semaphore::new(count)), strangers, taken: Mutex::default() }
+        Self { free: Arc::new(Semaphore::new(count)), strangers, taken: Mutex::default(), idle_min }
     }
 
     /// A place, for which whoever has been silent for the longest has to go if there is no other; none when all are busy.
@@ -121,7 +125,7 @@ impl Places {
             taken.values().filter(|link| !link.closer.is_closed()).min_by_key(spoke).cloned()
         }?;
         let silent = monotonic_nanos().saturating_sub(oldest.spoke.load(Relaxed));
-        if u128::from(silent) < CLIENT_IDLE_MIN.as_nanos() {
+        if Duration::from_nanos(silent) < self.idle_min {
             return None;
         }
         if oldest.closer.close(StreamError::Evicted) {
@@ -228,3 +232,51 @@ impl Ingest {
 
 /// What a client's connection reads or writes at once when there is that much.
 const BUFFER_BYTES: usize = 64 << 10;
+
+#[cfg(test)]
+mod tests {
+    use tokio::{runtime, time::timeout};
+
+    use super::*;
+
+    /// Who takes a place and leaves it as soon as it is sent away; gives its link and the task that waits.
+    async fn enter(
+        places: &Arc<Places>,
+        clients: &Clients,
+        counters: &Counters,
+    ) -> Option<(Arc<ClientLink>, tokio::task::JoinHandle<()>)> {
+        let place = places.acquire(counters).await?;
+        let (link, _) = clients.enter();
+        places.take(&link);
+        let (places, own) = (Arc::clone(places), Arc::clone(&link));
+        let leaves = tokio::spawn(async move {
+            while !own.closer.is_closed() {
+                sleep(Duration::from_millis(1)).await;
+            }
+            places.leave(own.id);
+            drop(place);
+        });
+        Some((link, leaves))
+    }
+
+    #[test]
+    fn whoever_is_idle_for_longest_gives_its_place_and_who_is_busy_keeps_it() {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async {
+            let idle_min = Duration::from_millis(100);
+            let counters = Arc::new(Counters::default());
+            let clients = Clients::new(Arc::clone(&counters));
+            let places = Arc::new(Places::new(2, idle_min));
+            let (first, first_leaves) = enter(&places, &clients, &counters).await.expect("a free place");
+            let (second, _) = enter(&places, &clients, &counters).await.expect("a free place");
+            assert!(enter(&places, &clients, &counters).await.is_none(), "both are busy");
+            sleep(idle_min * 2).await;
+            second.spoke.store(monotonic_nanos(), Relaxed);
+            let (third, _) = enter(&places, &clients, &counters).await.expect("the place of the first");
+            timeout(Duration::from_secs(5), first_leaves).await.expect("in time").expect("no panic");
+            assert!(first.closer.is_closed() && !second.closer.is_closed() && !third.closer.is_closed());
+            assert_eq!(counters.clients_evicted.load(Relaxed), 1);
+            assert!(enter(&places, &clients, &counters).await.is_none(), "all are busy again");
+        });
+    }
+}

@@ -38,7 +38,7 @@ use crate::{
     gates::Gates,
     inbox::{Inbox, Item},
     ingest::{Clients, Ingest, Places},
-    limits::{CLIENTS_MAX, DRAIN_TIMEOUT},
+    limits::{CHECKPOINT_ROOM_BYTES, CLIENT_IDLE_MIN, CLIENTS_MAX, DRAIN_TIMEOUT, LOG_ROOM_FILES},
     links::{Links, Peer, bind},
     node::expect_key,
     roles,
@@ -201,7 +201,7 @@ impl Running {
             lanes: Arc::clone(&running.lanes),
             reports,
             stopping: stopped,
-            places: Places::new(CLIENTS_MAX),
+            places: Places::new(CLIENTS_MAX, CLIENT_IDLE_MIN),
         };
         tokio::spawn(Arc::new(ingest).accept(client_listener));
         drop(entered);
