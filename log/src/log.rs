@@ -65,6 +65,10 @@ pub enum LogError {
     /// The disk failed. After a failed write or sync every later call says [`LogError::Poisoned`].
     #[error("the disk of the log failed")]
     Disk(#[from] io::Error),
+    /// There is no room for the next segment. Nothing was appended, and what was before is as it was: the call may be
+    /// repeated when there is room.
+    #[error("no room is left for the log")]
+    Full(#[source] io::Error),
     /// An earlier write or sync failed: what is durable is unknown until the log is opened again.
     #[error("the log failed before and must be opened again")]
     Poisoned,
@@ -305,6 +309,7 @@ impl<D: Disk> Log<D> {
             synced: 0,
             poisoned: false,
         };
+        log.create(0)?;
         log.start_segment()?;
         Ok(log)
     }
@@ -312,16 +317,26 @@ impl<D: Disk> Log<D> {
     fn next_segment(&mut self) -> Result<(), LogError> {
         // The existence of the next segment proves that this one was synced; see `segment`.
         self.flush()?;
-        self.disk.sync(&segment::name(self.place.segment))?;
         let segment = self.place.segment;
+        self.disk.sync(&segment::name(segment))?;
+        self.synced = self.end;
+        self.create(segment + 1)?;
         self.closed.push_back(Closed { segment, next: self.next, bytes: self.end as u64 });
         self.place = Place { segment: segment + 1, chain: self.chain };
         self.start_segment()
     }
 
+    /// Makes the file of a segment.
+    fn create(&mut self, segment: u64) -> Result<(), LogError> {
+        let made = self.disk.create(&segment::name(segment), self.options.segment_bytes);
+        made.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => LogError::Full(error),
+            _ => LogError::Disk(error),
+        })
+    }
+
     fn start_segment(&mut self) -> Result<(), LogError> {
         let Place { segment, chain } = self.place;
-        self.disk.create(&segment::name(segment), self.options.segment_bytes)?;
         self.size = usize::try_from(self.options.segment_bytes)
             .map_err(|_| io::Error::other("a segment is larger than the address space"))?;
         self.buffer.extend(Header { chain, number: segment, first: self.next }.to_bytes());

@@ -9,8 +9,8 @@ use crossbeam_channel::{Receiver, Sender};
 use fresnel_types::{Checkpoint, Input};
 
 pub(crate) use alternating::{AlternatingStore, folders};
-pub(crate) use rocks::RocksStore;
 pub use rocks::StoreError;
+pub(crate) use rocks::{Restoring, RocksStore};
 
 use crate::{
     clock::Clock,
@@ -41,15 +41,32 @@ impl Keeper {
     /// # Errors
     /// When the store fails: the process cannot go on, since the log would grow without bound.
     pub(crate) fn run(mut self) -> Result<(), StoreError> {
-        for checkpoint in self.checkpoints {
+        while let Ok(checkpoint) = self.checkpoints.recv() {
             let checkpoint: Arc<Checkpoint> = checkpoint.into();
             let started = self.clock.now();
-            let bytes = if self.keeps { self.store.take_over(&checkpoint)? } else { 0 };
+            let bytes = if self.keeps { self.store(&checkpoint)? } else { 0 };
             count(&self.counters.checkpoints);
             self.counters.checkpoint_bytes.fetch_add(bytes as u64, Relaxed);
             self.counters.checkpoint_micros.fetch_add(self.clock.now().since(started), Relaxed);
             self.inbox.put(Input::Checkpointed(checkpoint.block), None);
         }
         Ok(())
+    }
+
+    /// Stores a checkpoint, as soon as there is room. Until then the log is not shortened, and the one before stays.
+    fn store(&mut self, checkpoint: &Arc<Checkpoint>) -> Result<usize, StoreError> {
+        let counters = Arc::clone(&self.counters);
+        let mut waiting = None;
+        loop {
+            match self.store.take_over(checkpoint) {
+                Err(StoreError::Full(error)) => {
+                    let waiting = waiting.get_or_insert_with(|| counters.space.wait("a checkpoint"));
+                    if !waiting.pause() {
+                        return Err(StoreError::Full(error));
+                    }
+                }
+                stored => return stored,
+            }
+        }
     }
 }

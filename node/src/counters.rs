@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{clock::Clock, limits::REPORTS_PER_SECOND_MAX};
+use crate::{clock::Clock, limits::REPORTS_PER_SECOND_MAX, space::Space};
 
 macro_rules! counters {
     ($(#[doc = $help:literal] $name:ident),* $(,)?) => {
@@ -10,6 +10,8 @@ macro_rules! counters {
         #[derive(Debug, Default)]
         pub(crate) struct Counters {
             $(#[doc = $help] pub(crate) $name: AtomicU64,)*
+            /// Room on the disk, which is no count.
+            pub(crate) space: Space,
         }
 
         impl Counters {
@@ -41,6 +43,8 @@ counters! {
     checkpoint_bytes,
     /// Microseconds that storing checkpoints took.
     checkpoint_micros,
+    /// Bytes of checkpoints that are no longer on the disk, because later ones replaced them.
+    checkpoint_bytes_deleted,
     /// Checkpoints that were given up at the start because they were damaged.
     checkpoints_rejected,
     /// Frames handed to links.

@@ -169,8 +169,22 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
 }
 
 fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {
+    let made = zero(path, bytes);
+    if made.is_err() {
+        // It shall not take the room that somebody else waits for; what cannot be removed is overwritten the next time.
+        let _ = fs::remove_file(path);
+    }
+    made
+}
+
+fn zero(path: &Path, bytes: u64) -> io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    // On a disk that is full this fails before anything is written. Not every file system can do it.
+    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+        Err(error) if error == rustix::io::Errno::NOSPC => return Err(error.into()),
+        _ => {}
+    }
     let mut left = bytes;
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);

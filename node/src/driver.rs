@@ -7,7 +7,7 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fresnel_log::{Disk, Log, LogError};
-use fresnel_types::{Checkpoint, Effect, Input, Machine, Message, Party};
+use fresnel_types::{Checkpoint, Effect, Input, LogEntry, Machine, Message, Party};
 
 use crate::{
     clock::Clock,
@@ -99,12 +99,28 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
         stopping
     }
 
+    /// Appends an entry, as soon as there is room for it. What waits for that has not left.
+    fn append(&mut self, entry: &LogEntry) -> Result<(), LogError> {
+        let mut waiting = None;
+        loop {
+            match self.log.append(entry) {
+                Err(LogError::Full(error)) => {
+                    let waiting = waiting.get_or_insert_with(|| self.counters.space.wait("a log"));
+                    if !waiting.pause() {
+                        return Err(LogError::Full(error));
+                    }
+                }
+                appended => return appended,
+            }
+        }
+    }
+
     fn conclude(&mut self, effects: &mut Vec<Effect>) -> Result<(), LogError> {
         for effect in effects.iter() {
             if let Effect::Persist(entry) = effect
                 && self.keeps
             {
-                self.log.append(entry)?;
+                self.append(entry)?;
                 count(&self.counters.log_entries);
             }
         }

@@ -30,20 +30,30 @@ mod replay;
 pub mod roles;
 mod router;
 mod rpc;
+mod snapshots;
+mod space;
 mod stats;
 mod stream;
 mod tls;
 pub mod topology;
 mod verify;
+mod verify_data;
+mod worker_metrics;
 
 pub use checkpoints::StoreError;
-mod worker_metrics;
-mod verify_data;
 pub use config::{Config, ConfigError};
 pub use data::{DataError, Identity};
 pub use keys::KeyError;
 pub use log_filter::LogFilter;
 pub use node::{Endpoints, Node, NodeError, run};
 pub use replay::{Difference, Replayed, replay};
+pub use snapshots::{SnapshotError, SnapshotReport, create_snapshot, restore_snapshot, verify_snapshot};
 pub use stats::Stats;
 pub use topology::{Process, Topology, TopologyError};
+pub use verify_data::{CheckpointReport, DataReport, Fault, MachineReport, Place, verify_data};
+
+/// An error with its causes, in a line.
+pub(crate) fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -155,6 +155,16 @@ pub(crate) const RPC_PONG_TIMEOUT: Duration = Duration::from_secs(50);
 /// How long a machine may take to say where it is before it counts as silent.
 pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// When a client may try again whose transaction was not admitted for want of room on the disk.
+pub(crate) const ROOM_RETRY: Duration = Duration::from_secs(1);
+
+/// Room on the disk that is left for what must be stored when nothing is admitted any more: besides some files of each
+/// machine's log, the tables of a checkpoint while they are merged.
+pub(crate) const CHECKPOINT_ROOM_BYTES: u64 = 128 << 20;
+
+/// Files of each machine's log that still fit when nothing is admitted any more: the next one, and one made ahead.
+pub(crate) const LOG_ROOM_FILES: u64 = 2;
+
 /// Between two writes of the statistics.
 pub(crate) const STATS_INTERVAL: Duration = Duration::from_secs(1);
 

@@ -35,6 +35,7 @@ use crate::{
     data::{DataDirectory, Identity},
     disk::{FileDisk, make_folder},
     driver::Driver,
+    error_chain,
     gates::Gates,
     inbox::{Inbox, Item},
     ingest::{Clients, Ingest, Places},
@@ -136,6 +137,8 @@ impl Running {
             lane_threads.push((name.clone(), spawn(name, &ends, body)?));
             Ok(())
         })?;
+        let machines = setup.roles.len() as u64;
+        counters.space.reserve(machines * LOG_ROOM_FILES * SEGMENT_BYTES + CHECKPOINT_ROOM_BYTES);
         let (stop_stats, stats_stopped) = crossbeam_channel::bounded(0);
         let stats = stats::start(
             data.path().join("stats.json"),
@@ -234,7 +237,8 @@ impl Running {
         for (name, thread) in mem::take(&mut self.lane_threads) {
             result = result.and(thread.join().map_err(|_| NodeError::Panicked(name)));
         }
-        // Machines handle what has come in.
+        // Machines handle what has come in, and wait for nothing else.
+        self.router.counters.space.stop();
         for inbox in self.router.local.values() {
             inbox.stop();
         }
@@ -290,7 +294,11 @@ impl Running {
                 if !error.is_damaged_checkpoint() || !store.as_mut().is_some_and(AlternatingStore::reject) {
                     return Err(error);
                 }
-                tracing::error!(machine = name, error = %chain(&error), "the newest checkpoint is given up, the one before is tried");
+                tracing::error!(
+                    machine = name,
+                    error = error_chain(&error),
+                    "the newest checkpoint is given up, the one before is tried"
+                );
                 count(&self.router.counters.checkpoints_rejected);
             };
             let checkpoints =
@@ -397,12 +405,6 @@ fn restore(
         "opened"
     );
     Ok((machine, log))
-}
-
-/// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// The machines of a process with the ends of their inboxes.

@@ -8,7 +8,7 @@ use std::{
     sync::Arc,
 };
 
-use fresnel_log::{Log, Options};
+use fresnel_log::{Log, Options, Recovered};
 use fresnel_shard::{Batching, Execution, Policy, Worker};
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
@@ -134,7 +134,7 @@ fn shard_of(name: &str) -> Option<ShardId> {
 }
 
 /// The shards whose workers have a log here.
-fn shards(data: &DataDirectory) -> Result<BTreeSet<ShardId>, DataError> {
+pub(crate) fn shards(data: &DataDirectory) -> Result<BTreeSet<ShardId>, DataError> {
     let names = || {
         fs::read_dir(data.path().join("log"))?
             .map(|entry| Ok(entry?.file_name().to_str().and_then(shard_of)))
@@ -145,12 +145,26 @@ fn shards(data: &DataDirectory) -> Result<BTreeSet<ShardId>, DataError> {
 }
 
 fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<Replayed, NodeError> {
-    let (authority, shard, role) = (config.authority, config.shard, Role::Worker(config.shard));
-    let name = roles::name(role);
-    let disk = UnalteredDisk(data.log(&name));
-    let (_, recovered) = Log::open(disk, Options { segment_bytes: SEGMENT_BYTES })
-        .map_err(|error| NodeError::Log(name.clone(), error))?;
+    let name = roles::name(Role::Worker(config.shard));
+    let recovered = read_log(&name, data)?;
     let restored = if recovered.entries.first > EntryNumber(0) { checkpoint(&name, data)? } else { None };
+    replay_log(config, restored, recovered)
+}
+
+/// The log of a machine, which stays as it is.
+pub(crate) fn read_log(name: &str, data: &DataDirectory) -> Result<Recovered, NodeError> {
+    let disk = UnalteredDisk(data.log(name));
+    let opened = Log::open(disk, Options { segment_bytes: SEGMENT_BYTES });
+    opened.map(|(_, recovered)| recovered).map_err(|error| NodeError::Log(name.to_owned(), error))
+}
+
+/// Executes a log again, from a checkpoint on if there is one.
+pub(crate) fn replay_log(
+    config: fresnel_shard::Config,
+    restored: Option<Restored>,
+    recovered: Recovered,
+) -> Result<Replayed, NodeError> {
+    let (authority, shard, role) = (config.authority, config.shard, Role::Worker(config.shard));
     let checkpoint = restored.as_ref().map(|restored| restored.block);
     let after = checkpoint.unwrap_or_default();
     let order = OrderInLog::of(shard, &recovered.entries.entries);
@@ -189,7 +203,7 @@ fn replay_worker(config: fresnel_shard::Config, data: &DataDirectory) -> Result<
 }
 
 /// The checkpoint of a worker, from a store that stays as it is.
-fn checkpoint(name: &str, data: &DataDirectory) -> Result<Option<Restored>, NodeError> {
+pub(crate) fn checkpoint(name: &str, data: &DataDirectory) -> Result<Option<Restored>, NodeError> {
     let load = || {
         let mut stores = Vec::new();
         for folder in folders(&data.checkpoints(name))? {

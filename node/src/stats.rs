@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
     thread::{self, JoinHandle},
 };
 
@@ -73,6 +73,8 @@ pub(crate) fn start(
     counters: Arc<Counters>,
     stop: Receiver<()>,
 ) -> io::Result<JoinHandle<()>> {
+    let data = file.parent().unwrap_or(Path::new(".")).to_owned();
+    let written = Arc::clone(&counters);
     let write = move || -> io::Result<()> {
         let stats = Stats::take(&ledger, &counters)?;
         let new = file.with_extension("json.new");
@@ -82,6 +84,9 @@ pub(crate) fn start(
     thread::Builder::new().name("stats".to_owned()).spawn(move || {
         loop {
             let last = stop.recv_timeout(STATS_INTERVAL) != Err(RecvTimeoutError::Timeout);
+            if let Err(error) = look(&data, &written) {
+                tracing::warn!(%error, "cannot look how much room there is on the disk");
+            }
             if let Err(error) = write() {
                 tracing::warn!(%error, "cannot write the statistics");
             }
@@ -90,6 +95,15 @@ pub(crate) fn start(
             }
         }
     })
+}
+
+/// Looks how much room there is, and how much of what was written for checkpoints is gone.
+fn look(data: &Path, counters: &Counters) -> io::Result<()> {
+    counters.space.look(data)?;
+    let written = counters.checkpoint_bytes.load(Relaxed);
+    let deleted = written.saturating_sub(counters.space.checkpoint_bytes());
+    counters.checkpoint_bytes_deleted.fetch_max(deleted, Relaxed);
+    Ok(())
 }
 
 /// The memory that the process holds now.

@@ -24,7 +24,7 @@ use crate::{
     counters::{Counters, add, count},
     gates::Gates,
     inbox::Inbox,
-    limits::{LANE_AGE_MAX, SIGNATURES_REMEMBERED},
+    limits::{LANE_AGE_MAX, ROOM_RETRY, SIGNATURES_REMEMBERED},
     queue::{LaneQueue, Round},
     stream::{Arrival, Closer, Outbound, StreamError},
 };
@@ -238,10 +238,11 @@ impl Lane {
     }
 
     /// Microseconds after which a submission for `shard` that has waited here that long may be sent again, if it is not
-    /// even looked at now.
+    /// even looked at now: the worker is overloaded, it waited too long, or there is no room on the disk.
     fn overload(&self, shard: ShardId, waited: u64) -> Option<u64> {
         let late = (waited > LANE_AGE_MAX.as_micros() as u64).then_some(waited);
-        self.gates.shut(shard).max(late)
+        let short = self.counters.space.is_short().then_some(ROOM_RETRY.as_micros() as u64);
+        self.gates.shut(shard).max(late).max(short)
     }
 
     /// Checks the gathered submissions together and hands them on.

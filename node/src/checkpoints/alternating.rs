@@ -84,11 +84,6 @@ impl AlternatingStore {
         result
     }
 
-    /// Bytes of the tables of both.
-    pub(crate) fn table_bytes(&self) -> Result<u64, StoreError> {
-        self.stores.iter().flatten().map(RocksStore::table_bytes).sum()
-    }
-
     fn generation(&self, which: usize) -> Option<u64> {
         self.stores[which].as_ref().and_then(RocksStore::generation)
     }
@@ -186,5 +181,7 @@ fn reject_first_layout(folder: &Path) -> Result<(), StoreError> {
 /// The folders of the databases.
 const NAMES: [&str; 2] = ["a", "b"];
 
+#[cfg(test)]
+mod kills;
 #[cfg(test)]
 mod tests;

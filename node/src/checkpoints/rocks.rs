@@ -2,6 +2,8 @@
 //! that would be a large one, in many between two marks. It is read as a whole when the worker starts; no transaction ever
 //! waits for it.
 
+mod restoring;
+
 use std::{cmp::Ordering, io, path::Path};
 
 use fresnel_state::CheckpointStore;
@@ -15,6 +17,8 @@ use rocksdb::{
     ErrorKind, InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
 };
 use wincode::{SchemaRead, SchemaWrite};
+
+pub(crate) use restoring::Restoring;
 
 /// One checkpoint, and the way to the next.
 pub(crate) struct RocksStore {
@@ -237,15 +241,6 @@ impl RocksStore {
         writer.sync().expect("room");
     }
 
-    /// Bytes of its tables on the disk.
-    pub(crate) fn table_bytes(&self) -> Result<u64, StoreError> {
-        let bytes = |name: &&str| {
-            let bytes = self.db.property_int_value_cf(self.family(name), "rocksdb.total-sst-files-size")?;
-            Ok(bytes.unwrap_or(0))
-        };
-        FAMILIES.iter().map(bytes).sum()
-    }
-
     fn family(&self, name: &str) -> &ColumnFamily {
         family(&self.db, name)
     }
@@ -452,7 +447,7 @@ const UNFINISHED: &str = "the writing of a checkpoint did not end";
 
 /// What is gathered before it goes to the database: a checkpoint of a few seconds under load is less, all leaves of a
 /// million accounts are ten times more and shall not be in memory twice.
-const BATCH_BYTES: usize = 16 << 20;
+pub(super) const BATCH_BYTES: usize = if cfg!(test) { 16 << 10 } else { 16 << 20 };
 
 /// A file that every database has.
 pub(super) const DATABASE_MARK: &str = "CURRENT";

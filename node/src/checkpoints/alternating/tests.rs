@@ -5,15 +5,16 @@ use std::{cell::Cell, path::Path};
 use fresnel_state::checkpoint::{Contents, suite};
 use fresnel_types::{BlockIndex, EntryNumber, StateKey, WriteSet, checkpoint::Extension};
 
-use super::*;
+use super::{super::rocks::BATCH_BYTES, *};
 
 /// A checkpoint of 20 leaves, of which each one changes some.
-fn checkpoint(number: u64) -> Checkpoint {
+pub(super) fn checkpoint(number: u64) -> Checkpoint {
     let extension =
         Extension { first: number, items: vec![vec![number as u8; 20]], oldest: number.saturating_sub(3) };
     let mut leaves = WriteSet::default();
     for key in (0..60_u64).filter(|key| number == 1 || (key + number) % 7 == 0) {
-        let value = [key as u8, number as u8].repeat(30);
+        // One of them takes several batches.
+        let value = [key as u8, number as u8].repeat(if number == 4 { BATCH_BYTES / 8 } else { 30 });
         leaves.push(StateKey([key as u8; 32]), (key % 3 != number % 3).then_some(&value));
     }
     Checkpoint {
@@ -27,13 +28,13 @@ fn checkpoint(number: u64) -> Checkpoint {
 }
 
 /// What a store must hold after the first `count` of these checkpoints.
-fn expected(count: u64) -> Option<Restored> {
+pub(super) fn expected(count: u64) -> Option<Restored> {
     let mut contents = Contents::default();
     (1..=count).for_each(|number| contents.take_over(&checkpoint(number)));
     (count > 0).then(|| contents.restored())
 }
 
-fn opened(folder: &Path) -> AlternatingStore {
+pub(super) fn opened(folder: &Path) -> AlternatingStore {
     AlternatingStore::open(folder).expect("a store that opens")
 }
 
@@ -163,7 +164,7 @@ fn large_checkpoints_are_written_in_pieces() {
     let large = |number: u64| {
         let mut leaves = WriteSet::default();
         for key in 0..40_u8 {
-            leaves.push(StateKey([key; 32]), Some(&vec![number as u8; 1 << 20]));
+            leaves.push(StateKey([key; 32]), Some(&vec![number as u8; BATCH_BYTES / 16]));
         }
         Checkpoint { leaves, ..checkpoint(number) }
     };
@@ -171,7 +172,7 @@ fn large_checkpoints_are_written_in_pieces() {
     let mut store = opened(folder.path());
     for number in 1..5 {
         let bytes = store.take_over(&Arc::new(large(number))).expect("room");
-        assert!(bytes > 40 << 20, "{bytes}");
+        assert!(bytes > 2 * BATCH_BYTES, "{bytes}");
         contents.take_over(&large(number));
         assert_eq!(store.load().expect("a store"), Some(contents.clone().restored()));
         if number % 2 == 0 {
