@@ -40,7 +40,7 @@ pub struct Case {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct Report<'a, Row> {
     environment: Environment,
     rows: &'a [Row],
 }
@@ -93,11 +93,8 @@ pub fn write_tables(bench: &str, cases: &[Case]) -> Result<()> {
 /// # Errors
 /// When a file cannot be written.
 pub fn write_rows(bench: &str, rows: &[Row]) -> Result<()> {
-    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
-    let environment = environment();
-    let mut table = format!(
-        "{} cores, {}, {}, profile {}\n\n| case | parameters | engine | ns per item | ratio | to |\n|---|---|---|---|---|---|\n",
-        environment.cores, environment.cpu, environment.rustc, environment.profile
+    let mut table = String::from(
+        "| case | parameters | engine | ns per item | ratio | to |\n|---|---|---|---|---|---|\n",
     );
     for row in rows {
         writeln!(
@@ -106,7 +103,20 @@ pub fn write_rows(bench: &str, rows: &[Row]) -> Result<()> {
             row.case, row.params, row.engine, row.ns_per_item, row.ratio, row.ratio_to
         )?;
     }
-    let folder = target.join("bench");
+    write_report(bench, &table, rows)
+}
+
+/// Writes `target/bench/<bench>.md` with where it ran and `table`, and `.json` with the rows.
+///
+/// # Errors
+/// When a file cannot be written.
+pub fn write_report(bench: &str, table: &str, rows: &[impl Serialize]) -> Result<()> {
+    let environment = environment();
+    let table = format!(
+        "{} cores, {}, {}, profile {}\n\n{table}",
+        environment.cores, environment.cpu, environment.rustc, environment.profile
+    );
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
     fs::create_dir_all(&folder)?;
     fs::write(folder.join(format!("{bench}.md")), &table)?;
     let report = serde_json::to_string_pretty(&Report { environment, rows })?;
