@@ -297,7 +297,8 @@ impl Beacon {
             | Query::AccountFrom(..)
             | Query::Trace(_)
             | Query::Traces
-            | Query::Counts => Answer::Unsupported,
+            | Query::Counts
+            | Query::Leaf(_) => Answer::Unsupported,
         }
     }
 

@@ -5,11 +5,12 @@ use std::{
     cell::RefCell,
     io::{IsTerminal, Write},
     path::PathBuf,
+    str::FromStr,
     time::Duration,
 };
 
 use anyhow::Context;
-use fresnel_loadgen::{BenchOptions, Fault, Freeze, Overload, Stage, Verdict};
+use fresnel_loadgen::{BenchOptions, ExecutorMode, Fault, Freeze, Overload, Stage, Verdict, workload::Kind};
 use fresnel_types::ablation::Part;
 
 use crate::{
@@ -66,9 +67,13 @@ pub(crate) struct Arguments {
     /// cluster says that it is for benchmarks.
     #[arg(long, value_name = "PARTS", value_delimiter = ',')]
     ablate: Vec<Part>,
-    /// `opaque` measures ordering alone: nothing is signed, checked or executed.
-    #[arg(long, value_name = "KIND", default_value = "transfers", value_parser = ["transfers", "opaque"])]
-    workload: String,
+    /// What transactions do: transfers, the mixes kv-a to kv-f of YCSB, smallbank or token; `opaque` measures ordering
+    /// alone: nothing is signed, checked or executed.
+    #[arg(long, value_name = "KIND", default_value = "transfers")]
+    workload: Doing,
+    /// How workers execute blocks: serial, auto or speculative. The workers share the cores.
+    #[arg(long, value_name = "MODE", default_value_t = ExecutorMode::default())]
+    executor: ExecutorMode,
     /// Where report.json and report.html go.
     #[arg(long, value_name = "DIR", default_value = "fresnel-bench")]
     out: PathBuf,
@@ -87,6 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         authorities: arguments.shape.authorities,
         shards: arguments.shape.shards,
         layout: arguments.shape.layout,
+        rule: arguments.shape.rule,
         rate: arguments.rate,
         duration: arguments.duration,
         seed: arguments.seed,
@@ -99,7 +105,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         chaos: arguments.chaos,
         soak: arguments.soak,
         ablate: arguments.ablate.iter().copied().collect(),
-        opaque: arguments.workload == "opaque",
+        executor: arguments.executor,
+        kind: arguments.workload.0.unwrap_or_default(),
+        opaque: arguments.workload.0.is_none(),
         keep: arguments.keep,
     };
     options.check().map_err(|error| Wrong(format!("{error:#}")))?;
@@ -177,6 +185,18 @@ fn is_between(stage: &Stage) -> bool {
 fn bar(percent: usize) -> String {
     let full = (percent / 5).min(20);
     format!("[{}{}]", "#".repeat(full), ".".repeat(20 - full))
+}
+
+/// What `--workload` names: nothing is `opaque`.
+#[derive(Clone, Copy, Debug)]
+struct Doing(Option<Kind>);
+
+impl FromStr for Doing {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "opaque" { Ok(Self(None)) } else { text.parse().map(Some).map(Self) }
+    }
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Instant};
 
 use anyhow::Context;
-use fresnel_loadgen::{Cluster, ClusterOptions, cluster::stop_detached};
+use fresnel_loadgen::{Cluster, ClusterOptions, ExecutorMode, cluster::stop_detached};
 use fresnel_node::{keys, roles};
 use fresnel_types::{Ablation, Amount, Parameters, PublicKey, Shards, genesis::Allocation};
 use serde_json::json;
@@ -66,7 +66,8 @@ fn up(arguments: &Up) -> anyhow::Result<Exit> {
         authorities: arguments.shape.authorities,
         shards,
         layout: arguments.shape.layout,
-        parameters: Parameters::default(),
+        parameters: Parameters { rule: arguments.shape.rule, ..Parameters::default() },
+        executor: ExecutorMode::default(),
         ablate: Ablation::default(),
         accounts: vec![Allocation { address, amount: FUNDS }],
     };

@@ -14,14 +14,21 @@ mod keys;
 mod localnet;
 mod network;
 mod process;
+mod prove;
+mod read;
 mod replay;
 mod settings;
 mod shape;
 mod sim;
+mod snapshot;
 mod status;
+mod submission;
+mod submit;
+mod trace;
 mod transfer;
 mod values;
-mod trace;
+mod verify_data;
+mod verify_proof;
 mod version;
 
 use std::process::ExitCode;
@@ -63,15 +70,30 @@ enum Command {
     Sim(sim::Arguments),
     /// Execute the log of a stopped process' workers again and compare the records with the certified ones.
     Replay(replay::Arguments),
+    /// Check the data directory of a stopped process: logs, checkpoints, and the records that they lead to.
+    VerifyData(verify_data::Arguments),
+    /// The state of a shard as files, to keep, check and go on from.
+    #[command(subcommand)]
+    Snapshot(snapshot::Command),
     /// A cluster on this machine to try things on.
     #[command(subcommand)]
     Localnet(localnet::Command),
     /// Show an account.
     Account(account::Arguments),
+    /// Get a proof of an account or a transaction, check it, and write it to a file.
+    Prove(prove::Arguments),
+    /// Check a proof against a genesis, and nothing else.
+    VerifyProof(verify_proof::Arguments),
     /// Sign, submit and follow a transfer.
     Transfer(transfer::Arguments),
+    /// Sign, submit and follow a transaction of another program: kv, bank, token.
+    Submit(submit::Arguments),
+    /// Show what programs keep for an owner: values, savings, tokens.
+    Read(read::Arguments),
     /// Show where every machine of a network is.
     Status(status::Arguments),
+    /// Show when a sampled transaction took which step at every authority.
+    Trace(trace::Arguments),
     /// Print the completions of a shell; each shell's documentation says where they go.
     Completions(completions::Arguments),
 }
@@ -85,15 +107,20 @@ fn main() -> ExitCode {
         Command::Beacon(command) => process::run(command, Hosts::Beacon),
         Command::Shard(command) => process::run(command, Hosts::Workers),
         Command::Config(command) => process::config(command),
-    /// Show when a sampled transaction took which step at every authority.
-    Trace(trace::Arguments),
         Command::Bench(arguments) => bench::run(arguments),
         Command::Sim(arguments) => sim::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::VerifyData(arguments) => verify_data::run(arguments),
+        Command::Snapshot(command) => snapshot::run(command),
         Command::Localnet(command) => localnet::run(command),
         Command::Account(arguments) => account::run(arguments),
+        Command::Prove(arguments) => prove::run(arguments),
+        Command::VerifyProof(arguments) => verify_proof::run(arguments),
         Command::Transfer(arguments) => transfer::run(arguments),
+        Command::Submit(arguments) => submit::run(arguments),
+        Command::Read(arguments) => read::run(arguments),
         Command::Status(arguments) => status::run(arguments),
+        Command::Trace(arguments) => trace::run(arguments),
         Command::Completions(arguments) => completions::run(arguments),
     };
     match result {
@@ -111,7 +138,6 @@ mod tests {
 
     #[test]
     fn arguments_are_well_formed() {
-        Command::Trace(arguments) => trace::run(arguments),
         super::Arguments::command().debug_assert();
     }
 }

@@ -1,6 +1,7 @@
 //! The shape of a local cluster, as `bench` and `localnet` take it.
 
 use fresnel_loadgen::Layout;
+use fresnel_types::genesis::Rule;
 
 /// Flags of every command that starts a cluster.
 #[derive(clap::Args)]
@@ -14,4 +15,7 @@ pub(crate) struct Shape {
     /// Processes: `node` is one per authority, `split` one per beacon and per worker.
     #[arg(long, default_value_t = Layout::Node)]
     pub(crate) layout: Layout,
+    /// The commit rule: bullshark or fast.
+    #[arg(long, default_value_t = Rule::default())]
+    pub(crate) rule: Rule,
 }

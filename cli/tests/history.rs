@@ -4,7 +4,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use fresnel_loadgen::{
-    Cluster, ClusterOptions, Layout,
+    Cluster, ClusterOptions, ExecutorMode, Layout,
     faults::{hosted, rounds},
     history::{Game, Seen, check, play},
     workload::Accounts,
@@ -25,6 +25,7 @@ fn what_clients_see_through_restarts_is_what_one_ledger_can_show() {
         shards,
         layout,
         parameters: Parameters::default(),
+        executor: ExecutorMode::default(),
         ablate: Ablation::default(),
         accounts: accounts.allocations(funds),
     };

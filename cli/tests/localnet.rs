@@ -41,6 +41,7 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     assert!(proven["attested_by"].as_array().expect("a list").len() >= 3, "a quorum: {proven}");
     localnet.proofs(&up, wallet);
     localnet.rpc(&up);
+    localnet.programs(wallet);
 
     let too_much = localnet.transfer("2", "2", &"11".repeat(32), "1000000000");
     assert_eq!(too_much.status.code(), Some(1), "{too_much:?}");
@@ -66,8 +67,8 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     let workers = replayed.as_array().expect("a list");
     assert_eq!(workers.len(), 2, "{replayed}");
     let sum = |field: &str| workers.iter().filter_map(|worker| worker[field].as_u64()).sum::<u64>();
-    // The wallet's six; the shard that was paid executed its receipt without one.
-    assert_eq!(sum("transactions"), 6, "{replayed}");
+    // The wallet's thirteen; the shard that was paid executed its receipts without one.
+    assert_eq!(sum("transactions"), 13, "{replayed}");
     assert!(sum("records") >= 4 && sum("compared") >= 1, "{replayed}");
     assert!(workers.iter().all(|worker| worker["difference"].is_null()), "{replayed}");
 }
@@ -88,6 +89,44 @@ impl Localnet {
         assert_eq!(call("tx_wait", wait)["outcome"], "success");
         let account = call("account_get", serde_json::json!({ "address": to, "level": "final" }));
         assert_eq!(account["account"]["balance"], "3", "{account}");
+    }
+
+    /// Seven transactions of the other programs, and what they leave.
+    fn programs(&self, wallet: &str) {
+        let key = self.folder.join("wallet.key");
+        let key = key.to_str().expect("UTF-8");
+        let submit = |what: &[&str]| {
+            let how = ["--key", key, "--wait", "settled", "--json"];
+            let told = json(&self.fresnel(&[&["submit"], what, &how].concat()));
+            assert_eq!(told["progress"]["outcome"], "success", "{what:?}: {told}");
+        };
+        let read = |what: &[&str]| json(&self.fresnel(&[&["read"], what, &["--json"]].concat()));
+        let long = "x".repeat(200);
+        submit(&["kv", "put", "greeting", "hello", "--shared"]);
+        submit(&["kv", "put", "hex:00ff", &long]);
+        let greeting = read(&["value", wallet, "greeting", "--proof"]);
+        assert_eq!(
+            (&greeting["found"]["text"], &greeting["found"]["shared"]),
+            (&"hello".into(), &true.into())
+        );
+        assert!(greeting["attested_by"].as_array().expect("a list").len() >= 3, "a quorum: {greeting}");
+        assert_eq!(read(&["value", wallet, "hex:00ff", "--proof"])["found"]["text"], *long);
+        assert!(read(&["value", wallet, "nothing", "--proof"])["found"].is_null());
+
+        submit(&["bank", "save", "500"]);
+        assert_eq!(read(&["savings", wallet])["found"]["balance"], "500");
+
+        submit(&["token", "create", "--cap", "100"]);
+        submit(&["token", "mint", "--token", wallet, "--amount", "60"]);
+        // One of the two lives in the other shard.
+        for recipient in ["00".repeat(32), "ff".repeat(32)] {
+            submit(&["token", "transfer", "--token", wallet, "--to", &recipient, "--amount", "7"]);
+            let arrived = || read(&["holding", &recipient, wallet])["found"]["balance"] == "7";
+            assert!((0..100).any(|_| arrived() || pause()), "{recipient} has tokens");
+        }
+        let token = read(&["token", wallet, "--proof"]);
+        assert_eq!((&token["found"]["minted"], &token["found"]["mintings"]), (&"60".into(), &1.into()));
+        assert_eq!(read(&["holding", wallet, wallet])["found"]["balance"], "46");
     }
 
     /// What happened so far, proven to whoever has the genesis alone.

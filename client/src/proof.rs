@@ -3,7 +3,9 @@
 use fresnel_crypto::Verifier;
 use fresnel_state::MultiProof;
 use fresnel_types::{
-    Action, Address, ChainId, Genesis, Outcome, Proof, ShardId, StateKey, Transaction, codec,
+    Address, ChainId, Genesis, Outcome, Proof, ShardId, StateKey, Transaction,
+    action::Payment,
+    codec,
     frame::Role,
     leaves::Account,
     proof::{Claim, ProofError, Wanted},
@@ -69,7 +71,7 @@ impl Checker {
     /// or came back, or of no payment.
     pub fn check_payment(&mut self, payment: &Transaction, proof: &Proof) -> Result<(), ProofError> {
         self.check(proof)?;
-        let Action::Transfer { recipient, .. } = payment.action else { return Err(ProofError::Other) };
+        let Payment { recipient, .. } = payment.action.payment().ok_or(ProofError::Other)?;
         let shard_of = |address: Address| self.genesis.shards.of_prefix(address.prefix());
         let (source, destination, id) =
             (shard_of(payment.sender.address()), shard_of(recipient), payment.id());

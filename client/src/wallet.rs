@@ -1,4 +1,4 @@
-//! Making and signing transfers.
+//! Making and signing transactions.
 
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
@@ -46,26 +46,23 @@ impl Wallet {
         fee: Amount,
         valid_until: Timestamp,
     ) -> SignedTransaction {
-        self.unsigned(nonce, recipient, amount, fee, valid_until).sign(&self.key)
+        self.sign(nonce, Action::Transfer { recipient, amount }, fee, valid_until)
     }
 
-    /// The same transfer before it is signed.
-    pub fn unsigned(
+    /// A signed transaction that does anything.
+    pub fn sign(
         &self,
         nonce: Nonce,
-        recipient: Address,
-        amount: Amount,
+        action: Action,
         fee: Amount,
         valid_until: Timestamp,
-    ) -> Transaction {
-        Transaction {
-            chain: self.chain,
-            sender: self.public,
-            nonce,
-            fee,
-            valid_until,
-            action: Action::Transfer { recipient, amount },
-        }
+    ) -> SignedTransaction {
+        self.unsigned(nonce, action, fee, valid_until).sign(&self.key)
+    }
+
+    /// The same before it is signed.
+    pub fn unsigned(&self, nonce: Nonce, action: Action, fee: Amount, valid_until: Timestamp) -> Transaction {
+        Transaction { chain: self.chain, sender: self.public, nonce, fee, valid_until, action }
     }
 }
 

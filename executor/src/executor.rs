@@ -111,6 +111,11 @@ impl Executor {
         self.engine = Some(engine);
     }
 
+    /// How many threads execute transactions.
+    pub fn threads(&self) -> usize {
+        self.engine.as_ref().map_or(1, Engine::threads)
+    }
+
     /// What the engine did, if there is one.
     pub fn metrics(&self) -> Option<Metrics> {
         self.engine.as_ref().map(Engine::metrics)

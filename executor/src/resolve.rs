@@ -5,7 +5,11 @@
 
 use std::sync::Arc;
 
-use fresnel_types::{Address, ShardId, Shards, SignedTransaction, StateKey, TransactionId, leaves::Account};
+use fresnel_types::{
+    Address, ShardId, Shards, SignedTransaction, StateKey, TransactionId,
+    identities::{Unsigned, addresses, state_keys},
+    leaves::Account,
+};
 
 use crate::{
     programs::{self, Use},
@@ -42,23 +46,39 @@ pub(crate) struct Missing {
     pub(crate) opens: bool,
 }
 
-/// What the transactions of a batch use, collected so that it is looked up together.
+/// What the transactions of a batch use, collected so that it is hashed and looked up together.
 #[derive(Default)]
 pub(crate) struct Wanted {
+    /// Of accounts only in the end.
     keys: Vec<StateKey>,
     uses: Vec<Use>,
+    /// Whose accounts are among them, and where.
+    owners: Vec<Address>,
+    accounts: Vec<usize>,
 }
 
 impl Wanted {
     /// A transaction uses the account of `owner`.
     pub(crate) fn account(&mut self, owner: &Address, with: Use) {
-        self.leaf(with, || Account::key(owner));
+        if with != Use::Elsewhere {
+            self.owners.push(*owner);
+            self.accounts.push(self.keys.len());
+        }
+        self.keys.push(StateKey::default());
+        self.uses.push(with);
     }
 
     /// A transaction uses a leaf.
     pub(crate) fn leaf(&mut self, with: Use, key: impl FnOnce() -> StateKey) {
         self.keys.push(if with == Use::Elsewhere { StateKey::default() } else { key() });
         self.uses.push(with);
+    }
+
+    fn hash_accounts(&mut self) {
+        let keys = state_keys(&self.owners, Account::NAME);
+        for (at, key) in self.accounts.iter().zip(keys) {
+            self.keys[*at] = key;
+        }
     }
 }
 
@@ -69,19 +89,19 @@ impl Resolver {
 
     /// Hashes the transactions of a batch and finds the places that they use.
     pub fn resolve(&self, batch: &[SignedTransaction]) -> ResolvedBatch {
-        let mut ids = Vec::with_capacity(batch.len());
+        let ids = Unsigned::of(batch.iter().map(|signed| &signed.transaction)).ids();
+        let senders = addresses(batch.iter().map(|signed| &signed.transaction.sender));
         let mut ends = Vec::with_capacity(batch.len());
         let mut wanted = Wanted::default();
         wanted.keys.reserve(2 * batch.len());
         wanted.uses.reserve(2 * batch.len());
         let is_local = |owner: &Address| self.shards.of_prefix(owner.prefix()) == self.shard;
-        for SignedTransaction { transaction, .. } in batch {
-            ids.push(transaction.id());
-            let sender = transaction.sender.address();
-            wanted.account(&sender, Use::Finds);
-            programs::uses(&transaction.action, &sender, is_local, &mut wanted);
+        for (SignedTransaction { transaction, .. }, sender) in batch.iter().zip(&senders) {
+            wanted.account(sender, Use::Finds);
+            programs::uses(&transaction.action, sender, is_local, &mut wanted);
             ends.push(u32::try_from(wanted.keys.len()).expect("a batch has few bytes, each key some"));
         }
+        wanted.hash_accounts();
         let mut places = Vec::with_capacity(wanted.keys.len());
         self.directory.find_all(&wanted.keys, &mut places);
         let mut missing = Vec::new();

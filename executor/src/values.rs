@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fresnel_types::{
     Action, Outcome, SignedTransaction,
     action::KvOperation,
-    leaves::{ValueHead, long_leaf, split_long_leaf, words_to_bytes},
+    leaves::{ValueHead, WORDS_BYTES, long_leaf, split_long_leaf, words_to_bytes},
 };
 
 use crate::{
@@ -20,8 +20,7 @@ pub(crate) struct LongValues {
 }
 
 impl LongValues {
-    /// Takes in what a block put: of every place, the bytes that the last transaction wrote which succeeded. Gives the
-    /// places, for [`leaf`](Self::leaf) is to be asked about others only where no block wrote.
+    /// Takes in what a block put: of every place, the bytes that the last transaction wrote which succeeded.
     pub(crate) fn take<'a>(
         &mut self,
         calls: &Calls,
@@ -62,8 +61,11 @@ impl LongValues {
     pub(crate) fn leaf(&self, place: Place, value: &Value) -> Leaf {
         let [one, two, third] = *value;
         let third = third & !EXISTS;
-        match self.by_place.get(&place) {
-            Some(bytes) => Leaf::Long(long_leaf(ValueHead::from_word(third), bytes)),
+        let head = ValueHead::from_word(third);
+        // What is no value may have a third word like that of a long one, but has no bytes here.
+        let long = if head.is_inline() { None } else { self.by_place.get(&place) };
+        match long {
+            Some(bytes) => Leaf::Long(long_leaf(head, bytes)),
             None => Leaf::Words(words_to_bytes(&[one, two, third])),
         }
     }
@@ -71,7 +73,7 @@ impl LongValues {
 
 /// The bytes of a leaf.
 pub(crate) enum Leaf {
-    Words([u8; 24]),
+    Words([u8; WORDS_BYTES]),
     Long(Vec<u8>),
 }
 

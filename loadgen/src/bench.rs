@@ -160,7 +160,8 @@ async fn run(
         authorities: options.authorities,
         shards: place.accounts.shards(),
         layout: options.layout,
-        parameters: Parameters { bench: !ablate.is_empty(), ..Parameters::default() },
+        parameters: Parameters { rule: options.rule, bench: !ablate.is_empty(), ..Parameters::default() },
+        executor: options.executor,
         ablate: ablate.clone(),
         accounts: place.accounts.allocations(FUNDS),
     })?;
@@ -181,13 +182,21 @@ async fn run(
 
     progress(Stage::Auditing);
     let counts = outcome.tracker.counts();
-    let least = Amount(summary.paid * fee.0);
+    // No workload pays for more than one leaf per transaction.
+    let leaf =
+        if ablate.contains(Part::Execution) { 0 } else { cluster.genesis().parameters.account_minimum.0 };
+    let (leaves_least, leaves_most) = summary.leaves.count();
+    let most = if outcome.gave_up {
+        counts.submitted * (fee.0 + leaf)
+    } else {
+        summary.paid * fee.0 + leaves_most * leaf
+    };
     let paid = Paid {
-        least,
-        most: if outcome.gave_up { Amount(counts.submitted * fee.0) } else { least },
+        least: Amount(summary.paid * fee.0 + leaves_least * leaf),
+        most: Amount(most),
         contradictions: counts.contradictions,
     };
-    let (judgement, moving) = audit(&cluster, paid).await;
+    let (judgement, collector) = audit(&cluster, paid).await;
     let failures = cluster.failures()?;
     let usage = cluster.usage();
 
@@ -199,7 +208,7 @@ async fn run(
         open: outcome.tracker.open(),
         absent: outcome.absent,
         settled: summary.settled,
-        moving,
+        moving: collector.is_moving(),
         failures: failures.into_iter().chain(stopped.err().map(|error| format!("{error:#}"))).collect(),
         missed: scenario.missed,
     };
@@ -224,6 +233,7 @@ async fn run(
                 .collect(),
         },
         audit: judgement.audit,
+        execution: collector.execution(),
         scenario: scenario.figures,
         probes: Vec::new(),
         timeline: summary.timeline,
@@ -277,8 +287,8 @@ fn now() -> Result<Timestamp> {
 }
 
 /// Collects and judges until everything is quiet and all authorities that are up hold the same, or nobody can wait any
-/// longer. Also tells whether the shards went on executing.
-async fn audit(cluster: &Cluster, paid: Paid) -> (Judgement, bool) {
+/// longer. Also gives what was collected.
+async fn audit(cluster: &Cluster, paid: Paid) -> (Judgement, Collector) {
     let genesis = cluster.genesis();
     let endpoints: Vec<_> =
         cluster.endpoints().into_iter().filter(|endpoint| cluster.is_up(endpoint.authority)).collect();
@@ -296,7 +306,7 @@ async fn audit(cluster: &Cluster, paid: Paid) -> (Judgement, bool) {
         if judgement.quiet && unreachable.is_empty() || broken || Instant::now() >= until {
             judgement.quiet &= unreachable.is_empty();
             judgement.reasons.extend(unreachable);
-            return (judgement, collector.is_moving());
+            return (judgement, collector);
         }
         sleep(AUDIT_INTERVAL).await;
     }

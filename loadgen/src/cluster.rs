@@ -61,6 +61,40 @@ impl fmt::Display for Layout {
     }
 }
 
+/// How workers execute the transactions of blocks. No record depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorMode {
+    /// One after the other.
+    Serial,
+    /// On several threads where measurements say that it pays.
+    #[default]
+    Auto,
+    /// On several threads always.
+    Speculative,
+}
+
+impl std::fmt::Display for ExecutorMode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Serial => "serial",
+            Self::Auto => "auto",
+            Self::Speculative => "speculative",
+        })
+    }
+}
+
+impl std::str::FromStr for ExecutorMode {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        [Self::Serial, Self::Auto, Self::Speculative]
+            .into_iter()
+            .find(|mode| mode.to_string() == text)
+            .ok_or_else(|| format!("{text:?} is no executor: serial, auto or speculative"))
+    }
+}
+
 /// What a cluster is made of.
 #[derive(Clone, Debug)]
 pub struct ClusterOptions {
@@ -78,6 +112,8 @@ pub struct ClusterOptions {
     pub layout: Layout,
     /// Constants of the protocol.
     pub parameters: Parameters,
+    /// How workers execute blocks.
+    pub executor: ExecutorMode,
     /// What the processes leave out; only where the parameters say that the chain is for benchmarks.
     pub ablate: Ablation,
     /// Funded accounts, ascending by address.
@@ -226,6 +262,18 @@ impl Cluster {
         self.processes.iter().map(|process| (process.name().to_owned(), process.usage())).collect()
     }
 
+    /// As [`Self::usage`], of all processes that run until now at the earliest: they say so once a second, and what they
+    /// did in a second that is missing would count for nothing, or for what comes next.
+    #[expect(clippy::disallowed_methods, reason = "the times of files are of the system's clock")]
+    pub async fn usage_now(&self) -> Vec<(String, Usage)> {
+        let (now, until) = (SystemTime::now(), Instant::now() + USAGE_MAX);
+        let late = |process: &&Process| process.is_started() && process.told().is_none_or(|told| told <= now);
+        while Instant::now() < until && self.processes.iter().any(|process| late(&process)) {
+            sleep(READY_POLL).await;
+        }
+        self.usage()
+    }
+
     /// Stops all processes with SIGTERM and waits for them; kills those that take too long.
     ///
     /// # Errors
@@ -262,18 +310,6 @@ impl Cluster {
             .collect();
         fs::write(self.folder.join(NOTES), serde_json::to_vec_pretty(&notes)?)?;
         self.processes.iter_mut().for_each(Process::detach);
-    /// As [`Self::usage`], of all processes that run until now at the earliest: they say so once a second, and what they
-    /// did in a second that is missing would count for nothing, or for what comes next.
-    #[expect(clippy::disallowed_methods, reason = "the times of files are of the system's clock")]
-    pub async fn usage_now(&self) -> Vec<(String, Usage)> {
-        let (now, until) = (SystemTime::now(), Instant::now() + USAGE_MAX);
-        let late = |process: &&Process| process.is_started() && process.told().is_none_or(|told| told <= now);
-        while Instant::now() < until && self.processes.iter().any(|process| late(&process)) {
-            sleep(READY_POLL).await;
-        }
-        self.usage()
-    }
-
         Ok(())
     }
 }
@@ -335,11 +371,11 @@ async fn answers(endpoint: &Endpoint, chain: ChainId) -> Result<()> {
     Ok(())
 }
 
+/// How long it may take until all processes have said what they used: a little more than the second between two times.
+const USAGE_MAX: Duration = Duration::from_millis(1_500);
+
 /// The note about processes left running.
 const NOTES: &str = "processes.json";
 
 /// How often we look whether a process answers or has ended.
 const READY_POLL: Duration = Duration::from_millis(20);
-/// How long it may take until all processes have said what they used: a little more than the second between two times.
-const USAGE_MAX: Duration = Duration::from_millis(1_500);
-

@@ -19,6 +19,6 @@ pub mod report;
 pub mod workload;
 
 pub use bench::{BenchOptions, Freeze, Overload, Stage, bench, find_max};
-pub use cluster::{Cluster, ClusterOptions, Layout};
+pub use cluster::{Cluster, ClusterOptions, ExecutorMode, Layout};
 pub use faults::Fault;
 pub use report::{Report, Verdict};

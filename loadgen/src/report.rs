@@ -7,7 +7,7 @@ mod svg;
 
 use std::{collections::BTreeMap, fmt};
 
-use fresnel_types::Ablation;
+use fresnel_types::{Ablation, ShardId, status::ExecutionCounts};
 use serde::{Deserialize, Serialize};
 
 /// The version of the format.
@@ -40,6 +40,9 @@ pub struct Report {
     pub memory: Memory,
     /// What the records say.
     pub audit: Audit,
+    /// How transactions were executed, by shard, all authorities together.
+    #[serde(default)]
+    pub execution: BTreeMap<ShardId, ExecutionCounts>,
     /// The main figures as they would be on the machine that figures refer to.
     pub scaled: Scaled,
     /// What scenarios measured, by name; units are in the names.
@@ -237,6 +240,20 @@ impl Scaled {
     }
 }
 
+/// How transactions were executed, for people.
+fn describe(execution: &ExecutionCounts) -> String {
+    let ExecutionCounts { threads, serial, speculative, reexecuted, switches, .. } = *execution;
+    if serial + speculative == 0 {
+        return "one after the other, without an engine".to_owned();
+    }
+    let share = |part: u64, all: u64| 100.0 * part as f64 / all.max(1) as f64;
+    format!(
+        "{threads} threads, {:.1} % speculative, of these {:.2} % executed twice, {switches} changes of mode",
+        share(speculative, serial + speculative),
+        share(reexecuted, speculative),
+    )
+}
+
 /// A rate that was tried.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Probe {
@@ -327,7 +344,7 @@ impl Cpu {
 /// What a thread of a process works on, by its name.
 fn stage(thread: &str) -> &'static str {
     let starts_with = |prefix| thread.starts_with(prefix);
-    if starts_with("worker-") {
+    if starts_with("worker-") || starts_with("executor-") {
         "execute"
     } else if starts_with("beacon") {
         "order"
@@ -451,6 +468,9 @@ impl Report {
             "scaled",
             format!("{final_tps:.0} final/s, {cpu_us_per_tx:.1} us CPU per tx (machine {factor:.2})"),
         )?;
+        for (shard, execution) in &self.execution {
+            row(&format!("execution of shard {shard}"), describe(execution))?;
+        }
         for (name, figure) in &self.scenario {
             row("", format!("{name} {figure}"))?;
         }

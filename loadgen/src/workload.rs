@@ -1,10 +1,11 @@
-//! Which transfers a load is made of: accounts, who pays whom, and everything signed ahead. All of it follows from a
-//! seed.
+//! What a load is made of: accounts, who does what with whom, and everything signed ahead. All of it follows from a seed.
 //!
 //! Keys follow from the seed too, so anybody can make them: such accounts are for benchmark chains and nothing else.
 //! Senders take turns, each with its own nonces from 0 on, so that transaction `i` and transaction `i + 64 × accounts`
 //! are the nearest that cannot be under way together (`fresnel_types::limits::NONCE_WINDOW`). Skew is one of the
 //! recipients: a skewed choice of senders would make the sender's window, not the engine, the bottleneck.
+
+mod kinds;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,13 +13,15 @@ use anyhow::{Result, ensure};
 use fresnel_client::Wallet;
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    Address, Amount, ChainId, Nonce, PublicKey, ShardId, Shards, Signature, SignedTransaction, Timestamp,
-    TransactionId, genesis::Allocation, limits::NONCE_WINDOW,
+    Action, Address, Amount, ChainId, Nonce, PublicKey, ShardId, Shards, Signature, SignedTransaction,
+    Timestamp, TransactionId, genesis::Allocation, limits::NONCE_WINDOW,
 };
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
 use rayon::prelude::*;
 
+pub(crate) use self::kinds::NewLeaves;
+pub use self::kinds::{Kind, Mix, NewLeaf};
 use crate::limits::TRANSACTIONS_MAX;
 
 /// What a load is made of.
@@ -26,17 +29,19 @@ use crate::limits::TRANSACTIONS_MAX;
 pub struct Workload {
     /// Everything follows from it.
     pub seed: u64,
-    /// How many transfers.
+    /// What its transactions do.
+    pub kind: Kind,
+    /// How many transactions.
     pub transfers: u64,
-    /// Share of transfers to another shard, 0 to 1; none when there is only one shard.
+    /// Share of payments to another shard, 0 to 1; none when there is only one shard.
     pub cross_shard: f64,
     /// Zipf exponent of the recipients within a shard; 0 is uniform.
     pub skew: f64,
-    /// What each transfer moves.
+    /// What each payment moves.
     pub amount: Amount,
-    /// What each transfer burns.
+    /// What each transaction burns.
     pub fee: Amount,
-    /// Whether transfers are signed; only for a chain whose processes check no signatures they need not be.
+    /// Whether transactions are signed; only for a chain whose processes check no signatures they need not be.
     pub signed: bool,
 }
 
@@ -112,6 +117,13 @@ impl Accounts {
         &self.keys[index as usize]
     }
 
+    /// What the driver must know of a step that does `action`.
+    fn planned(&self, step: &Transfer, action: &Action, new_leaf: NewLeaf) -> Planned {
+        let shard = self.shard(step.sender);
+        let destination = if action.payment().is_some() { self.shard(step.recipient) } else { shard };
+        Planned { shard, place: step.sender / self.shards.count() as u32, destination, new_leaf }
+    }
+
     /// `amount` for each, as a genesis wants it.
     pub fn allocations(&self, amount: Amount) -> Vec<Allocation> {
         let mut allocations: Vec<Allocation> =
@@ -121,7 +133,7 @@ impl Accounts {
     }
 }
 
-/// A transfer between two accounts, by their indices.
+/// Who sends a transaction, and whose account or value it is about, by their indices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Transfer {
     /// Who pays.
@@ -130,6 +142,8 @@ pub struct Transfer {
     pub recipient: u32,
     /// The sender's number for it.
     pub nonce: Nonce,
+    /// Decides what the kind of the workload leaves open; 0 where it leaves nothing.
+    pub draw: u32,
 }
 
 /// The transfers of a workload, in order.
@@ -141,6 +155,7 @@ pub struct Transfers {
     /// A draw below this, of 2^32, is a transfer to another shard.
     cross_below: u64,
     ranks: Ranks,
+    draws: bool,
     next: u64,
     end: u64,
 }
@@ -149,7 +164,8 @@ impl Transfers {
     /// The transfers of `workload` among `accounts` accounts spread over `shards`.
     pub fn new(workload: &Workload, shards: Shards, accounts: usize) -> Self {
         let shards = shards.count() as u32;
-        let cross_shard = if shards == 1 { 0.0 } else { workload.cross_shard.clamp(0.0, 1.0) };
+        let cross_shard =
+            if shards == 1 || !workload.kind.crosses() { 0.0 } else { workload.cross_shard.clamp(0.0, 1.0) };
         let mut random = ChaCha12Rng::seed_from_u64(workload.seed);
         // The streams from 0 on are those of account keys.
         random.set_stream(u64::MAX);
@@ -159,6 +175,7 @@ impl Transfers {
             accounts: u32::try_from(accounts).expect("the options allow fewer accounts"),
             cross_below: (cross_shard * (1_u64 << 32) as f64) as u64,
             ranks: Ranks::new(accounts as u32 / shards, workload.skew),
+            draws: workload.kind.draws(),
             next: 0,
             end: workload.transfers,
         }
@@ -186,7 +203,8 @@ impl Iterator for Transfers {
         if recipient == sender {
             recipient = (recipient + self.shards) % self.accounts;
         }
-        Some(Transfer { sender, recipient, nonce })
+        let draw = if self.draws { self.random.next_u32() } else { 0 };
+        Some(Transfer { sender, recipient, nonce, draw })
     }
 }
 
@@ -238,6 +256,8 @@ pub struct Planned {
     pub place: u32,
     /// The shard of its recipient.
     pub destination: ShardId,
+    /// What it pays for beside its fee.
+    pub new_leaf: NewLeaf,
 }
 
 impl Planned {
@@ -286,39 +306,32 @@ impl Pool {
             .map(|index| Wallet::new(chain, accounts.key(index).clone()))
             .collect();
         let done = AtomicUsize::new(0);
-        let signed: Vec<Vec<(SignedTransaction, TransactionId)>> = transfers
+        let signed: Vec<Vec<(SignedTransaction, (TransactionId, Planned))>> = transfers
             .par_chunks(SIGNED_TOGETHER)
             .map(|chunk| {
                 let signed = chunk
                     .iter()
                     .map(|transfer| {
-                        let recipient = accounts.address(transfer.recipient);
                         let wallet = &wallets[transfer.sender as usize];
-                        let Workload { amount, fee, signed, .. } = *workload;
-                        let unsigned = wallet.unsigned(transfer.nonce, recipient, amount, fee, valid_until);
+                        let Workload { kind, amount, fee, signed, .. } = *workload;
+                        let (action, new_leaf) = kind.action(accounts, transfer, amount);
+                        let planned = accounts.planned(transfer, &action, new_leaf);
+                        let unsigned = wallet.unsigned(transfer.nonce, action, fee, valid_until);
                         let id = unsigned.id();
                         let signed = if signed {
                             unsigned.sign(accounts.key(transfer.sender))
                         } else {
                             SignedTransaction { transaction: unsigned, signature: UNSIGNED }
                         };
-                        (signed, id)
+                        (signed, (id, planned))
                     })
                     .collect();
                 progress(done.fetch_add(chunk.len(), Ordering::Relaxed) + chunk.len());
                 signed
             })
             .collect();
-        let (transactions, ids) = signed.into_iter().flatten().unzip();
-        let shards = accounts.shards().count() as u32;
-        let plan = transfers
-            .iter()
-            .map(|transfer| Planned {
-                shard: accounts.shard(transfer.sender),
-                place: transfer.sender / shards,
-                destination: accounts.shard(transfer.recipient),
-            })
-            .collect();
+        let (transactions, known): (Vec<_>, Vec<_>) = signed.into_iter().flatten().unzip();
+        let (ids, plan) = known.into_iter().unzip();
         let window = accounts.count() * NONCE_WINDOW as usize;
         Ok(Self { transactions, ids, plan, window, fee: workload.fee })
     }
@@ -342,6 +355,7 @@ mod tests {
     fn workload(cross_shard: f64, skew: f64) -> Workload {
         Workload {
             seed: 7,
+            kind: Kind::Transfers,
             transfers: 40_000,
             cross_shard,
             skew,

@@ -1,13 +1,17 @@
 //! The configuration of one process: local matters only. What all authorities must agree on is in the genesis.
 
-use std::path::{Path, PathBuf};
+use std::{
+    num::NonZero,
+    path::{Path, PathBuf},
+    thread::available_parallelism,
+};
 
 use fresnel_beacon::Pacing;
-use fresnel_shard::Batching;
+use fresnel_shard::{Batching, Execution, Policy};
 use fresnel_types::{Ablation, AuthorityIndex, frame::Role};
 use serde::{Deserialize, Serialize};
 
-use crate::roles;
+use crate::{clock::monotonic_nanos, roles};
 
 /// What one process needs to know. Paths in the file are relative to the file.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -41,6 +45,12 @@ pub struct Config {
     /// Threads that check what links and clients bring; by default one per core.
     #[serde(default)]
     pub verify_threads: Option<usize>,
+    /// How workers execute the transactions of blocks. No record depends on it.
+    #[serde(default)]
+    pub executor: ExecutorMode,
+    /// Threads of each worker that execute, its own included; by default the workers of the process share the cores.
+    #[serde(default)]
+    pub executor_threads: Option<usize>,
     /// What a benchmark leaves out, the same at every process: `signatures`, `execution`, `tree`, `store`. Refused on
     /// every other chain.
     #[serde(default, skip_serializing_if = "Ablation::is_empty")]
@@ -51,6 +61,19 @@ pub struct Config {
     /// Local limits of the workers.
     #[serde(default)]
     pub batching: Batching,
+}
+
+/// How workers execute the transactions of blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorMode {
+    /// One after the other.
+    Serial,
+    /// On several threads where measurements say that it pays.
+    #[default]
+    Auto,
+    /// On several threads always.
+    Speculative,
 }
 
 /// Why there is no configuration.
@@ -89,6 +112,20 @@ impl Config {
             *path = folder.join(&*path);
         }
         Ok(config)
+    }
+
+    /// What executes the blocks of each worker; nothing beside the worker's own thread where that would do all of it.
+    pub(crate) fn execution(&self) -> Option<Execution> {
+        let workers = self.roles.iter().filter(|role| matches!(role, Role::Worker(_))).count().max(1);
+        let cores = available_parallelism().map_or(1, NonZero::get);
+        let threads = self.executor_threads.unwrap_or(cores / workers).max(1);
+        let policy = match self.executor {
+            ExecutorMode::Serial => return None,
+            ExecutorMode::Auto if threads == 1 => return None,
+            ExecutorMode::Auto => Policy::Auto,
+            ExecutorMode::Speculative => Policy::Speculative,
+        };
+        Some(Execution { threads, policy, clock: monotonic_nanos })
     }
 
     /// The file of this configuration.
@@ -146,6 +183,20 @@ mod tests {
         let again: toml::Table = toml::from_str(&config.to_toml()).expect("own file");
         let again = Config::from_table(again, Path::new("/elsewhere")).expect("own file");
         assert_eq!((again.data, again.pacing, again.roles), (config.data, config.pacing, config.roles));
+    }
+
+    #[test]
+    fn threads_execute_where_there_is_more_than_one_or_they_are_asked_for() {
+        let execution = |lines: &str| {
+            let config =
+                read(&FILE.replace("[pacing]", &format!("{lines}\n[pacing]"))).expect("a configuration");
+            config.execution().map(|execution| (execution.threads, execution.policy))
+        };
+        assert_eq!(execution("executor_threads = 3"), Some((3, Policy::Auto)));
+        assert_eq!(execution("executor_threads = 1"), None);
+        assert_eq!(execution("executor = \"serial\"\nexecutor_threads = 3"), None);
+        let speculative = execution("executor = \"speculative\"\nexecutor_threads = 0");
+        assert_eq!(speculative, Some((1, Policy::Speculative)));
     }
 
     #[test]

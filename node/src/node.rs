@@ -208,7 +208,7 @@ impl Opener<'_> {
                     rules,
                     batching,
                     checkpointing,
-                    execution: None,
+                    execution: self.config.execution(),
                 };
                 let worker =
                     Worker::open(config, restored, log, now).map_err(|error| unrestored(role, error))?;

@@ -20,6 +20,11 @@ pub(crate) fn describe() {
         ("worker_outcomes", "Transactions executed, by how they ended."),
         ("worker_receipts_applied", "Receipts of other shards applied."),
         ("worker_receipts_bounced", "Receipts of other shards sent back."),
+        ("worker_executed_serially", "Transactions that the engine executed one after the other."),
+        ("worker_executed_speculatively", "Transactions committed by speculations."),
+        ("worker_executed_ahead", "Executions ahead of the commit frontier, those in vain included."),
+        ("worker_reexecuted", "Second executions."),
+        ("worker_execution_switches", "Changes between serial execution and speculation."),
     ] {
         describe_counter!(format!("fresnel_{name}_total"), help);
     }
@@ -32,6 +37,7 @@ pub(crate) fn describe() {
         ("worker_blocks_waiting", "Closed blocks that were not executed."),
         ("worker_window_used", "Requests towards another shard whose end this one has not seen."),
         ("worker_window_limit", "How many of these there may be."),
+        ("worker_execution_threads", "Threads that execute transactions."),
     ] {
         describe_gauge!(format!("fresnel_{name}"), help);
     }
@@ -53,6 +59,11 @@ pub(crate) fn record(machine: &str, counts: &WorkerCounts) {
         ("blocks", counts.blocks),
         ("receipts_applied", counts.applied),
         ("receipts_bounced", counts.bounced),
+        ("executed_serially", counts.execution.serial),
+        ("executed_speculatively", counts.execution.speculative),
+        ("executed_ahead", counts.execution.ahead),
+        ("reexecuted", counts.execution.reexecuted),
+        ("execution_switches", counts.execution.switches),
     ] {
         counter!(format!("fresnel_worker_{name}_total"), "machine" => machine.to_owned()).absolute(count);
     }
@@ -66,6 +77,7 @@ pub(crate) fn record(machine: &str, counts: &WorkerCounts) {
     set("fresnel_worker_queue_transactions", counts.unordered as f64);
     set("fresnel_worker_queue_age_seconds", counts.queue_age as f64 / 1e6);
     set("fresnel_worker_blocks_waiting", counts.blocks_waiting as f64);
+    set("fresnel_worker_execution_threads", counts.execution.threads as f64);
     for (destination, used, limit) in &counts.windows {
         for (name, value) in [("fresnel_worker_window_used", used), ("fresnel_worker_window_limit", limit)] {
             let destination = destination.to_string();

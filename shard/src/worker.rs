@@ -22,7 +22,7 @@ use fresnel_types::{
     message::Offer,
     proof::{Claim, KEYS_PER_PROOF_MAX, Wanted},
     receipt::outbox_root,
-    status::{Answer, Query, Unproven, WorkerCounts, WorkerStatus},
+    status::{Answer, ExecutionCounts, Query, Unproven, WorkerCounts, WorkerStatus},
     verify::Rules,
 };
 
@@ -230,7 +230,22 @@ impl Worker {
             queue_age: self.mempool.age(now),
             blocks_waiting: self.blocks.waiting() as u64,
             windows: others.map(|other| (other, self.executor.pair(other).outstanding(), limit)).collect(),
+            execution: self.execution_counts(),
             ..self.tally.counts()
+        }
+    }
+
+    fn execution_counts(&self) -> ExecutionCounts {
+        let Some(metrics) = self.executor.metrics() else {
+            return ExecutionCounts { threads: 1, ..ExecutionCounts::default() };
+        };
+        ExecutionCounts {
+            threads: self.executor.threads() as u64,
+            serial: metrics.serial,
+            speculative: metrics.speculative,
+            ahead: metrics.executions_ahead,
+            reexecuted: metrics.reexecuted(),
+            switches: metrics.switches(),
         }
     }
 
@@ -529,6 +544,7 @@ impl Worker {
             (Query::Account(owner), _) => account(owner),
             (Query::AccountFrom(_, block), _) if self.executed < *block => Answer::Behind(self.executed),
             (Query::AccountFrom(owner, _), _) => account(owner),
+            (Query::Leaf(key), _) => Answer::Leaf { block: self.executed, value: self.executor.leaf(key) },
             (Query::Transaction(id), _) => Answer::Transaction(self.settlement.progress(id)),
             (Query::Follow(id), Party::Client(client)) => {
                 Answer::Transaction(self.settlement.follow(client, *id))

@@ -1,19 +1,21 @@
-//! Clients: each has a funded account, sends transfers, watches what becomes of them, and resubmits to another authority
+//! Clients: each has a funded account, sends transactions of all programs, watches what becomes of them, and resubmits to another authority
 //! what is not heard of in time.
+
+mod actions;
 
 use std::collections::BTreeMap;
 
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    Action, Address, Amount, AuthorityIndex, ChainId, ClientId, FailureCode, Message, Nonce, Outcome,
-    PublicKey, RejectionCode, ShardId, SignedTransaction, Timestamp, Transaction, TransactionId,
+    Address, Amount, AuthorityIndex, ChainId, ClientId, FailureCode, Message, Nonce, Outcome, PublicKey,
+    RejectionCode, ShardId, SignedTransaction, Timestamp, Transaction, TransactionId,
     status::{Level, Progress},
 };
 
 use crate::{
     Options,
     invariants::{Broken, hold},
-    options::{ACCOUNT_MINIMUM, Chain, FUNDS},
+    options::Chain,
     random::Random,
 };
 
@@ -140,28 +142,19 @@ impl Workload {
     }
 
     fn submit(&mut self, now: Timestamp, index: usize, submissions: &mut Vec<Submission>) {
-        let recipient = match self.random.below(10) {
-            // Nobody's address yet: below the minimum it fails or comes back, otherwise it opens an account.
-            0..=2 => Address(self.random.bytes()),
-            _ => self.random.pick(&self.addresses),
-        };
-        let amount = match self.random.below(10) {
-            0..=3 => self.random.between(1, ACCOUNT_MINIMUM.0 - 1),
-            // More than anybody can ever own.
-            4 => FUNDS.0 * 1_000,
-            _ => self.random.between(ACCOUNT_MINIMUM.0, 200),
-        };
+        let sender = PublicKey::of(&self.clients[index].key);
+        let action = actions::draw(&mut self.random, sender.address(), &self.addresses);
         let authority = AuthorityIndex(self.random.below(self.authorities) as u16);
         let pause = self.random.below(2 * self.pause + 1);
         let client = &mut self.clients[index];
         client.next = now.plus(pause);
         let transaction = Transaction {
             chain: self.chain,
-            sender: PublicKey::of(&client.key),
+            sender,
             nonce: Nonce(client.nonce),
             fee: Amount(1),
             valid_until: now.plus(VALIDITY),
-            action: Action::Transfer { recipient, amount: Amount(amount) },
+            action,
         };
         client.nonce += 1;
         let id = transaction.id();

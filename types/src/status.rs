@@ -5,7 +5,7 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
     Address, Attestation, BlockIndex, Commit, CommitDigest, CommitIndex, Outcome, Proof, Record, Round,
-    ShardId, TransactionId,
+    ShardId, StateKey, TransactionId,
     commit::Certified,
     leaves::Account,
     proof::{SignedAttestation, Wanted},
@@ -76,6 +76,8 @@ pub enum Query {
     Traces,
     /// What was counted since the start, and what waits. To a worker.
     Counts,
+    /// The bytes under a key of the state, after the last executed block. To a worker.
+    Leaf(StateKey),
 }
 
 /// An answer to the [`Query`] of the same name.
@@ -116,6 +118,13 @@ pub enum Answer {
     Traces(Vec<TransactionId>),
     /// Counts.
     Counts(Box<WorkerCounts>),
+    /// The bytes under the key, if there are any.
+    Leaf {
+        /// The last executed block.
+        block: BlockIndex,
+        /// The bytes after it.
+        value: Option<Vec<u8>>,
+    },
 }
 
 /// Why there is no proof.
@@ -190,6 +199,25 @@ pub struct WorkerCounts {
     pub blocks_waiting: u64,
     /// Per other shard: requests towards it whose end this shard has not seen, and how many there may be.
     pub windows: Vec<(ShardId, u64, u64)>,
+    /// How the transactions of blocks were executed.
+    pub execution: ExecutionCounts,
+}
+
+/// How a worker's executor went about its transactions. No outcome depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct ExecutionCounts {
+    /// Threads that execute; 1 also where there is no engine.
+    pub threads: u64,
+    /// Transactions executed one after the other by the engine; without one, nothing counts them.
+    pub serial: u64,
+    /// Transactions committed by speculations.
+    pub speculative: u64,
+    /// Executions ahead of the commit frontier, those in vain included.
+    pub ahead: u64,
+    /// Second executions.
+    pub reexecuted: u64,
+    /// Changes between one after the other and speculation.
+    pub switches: u64,
 }
 
 /// Where a beacon is.

@@ -315,8 +315,11 @@ fn messages() -> Vec<Message> {
         query(Query::Proof(Wanted::Outcome(TransactionId([1; 32])))),
         query(Query::Proof(Wanted::Emitted(TransactionId([1; 32])))),
         query(Query::Proof(Wanted::Applied { source: ShardId(1), sequence: Sequence(2) })),
+        query(Query::Proof(Wanted::Past { block: BlockIndex(1), keys: vec![StateKey([1; 32])] })),
         query(Query::Attested(attestation())),
         query(Query::Commit(CommitIndex(1))),
+        query(Query::Leaf(StateKey([1; 32]))),
+        answer(Answer::Leaf { block: BlockIndex(1), value: Some(vec![2]) }),
         answer(Answer::Proof(Box::new(proof(Claim::State {
             leaves: vec![(StateKey([1; 32]), Some(vec![1])), (StateKey([2; 32]), None)],
             tree: vec![1, 2],

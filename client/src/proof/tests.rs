@@ -1,7 +1,7 @@
 use fresnel_crypto::SigningKey;
 use fresnel_state::Tree;
 use fresnel_types::{
-    Amount, Attestation, Authority, AuthorityIndex, BlockIndex, Epoch, LogDigest, Nonce, Parameters,
+    Action, Amount, Attestation, Authority, AuthorityIndex, BlockIndex, Epoch, LogDigest, Nonce, Parameters,
     PublicKey, Receipt, ReceiptKind, Record, RecordDigest, Sequence, ShardHeader, Shards, SignedVertex,
     StateRoot, Timestamp, TransactionId, Vertex, VertexHead, WriteSet,
     action::Asset,

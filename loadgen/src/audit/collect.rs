@@ -7,7 +7,7 @@ use fresnel_client::Client;
 use fresnel_types::{
     AuthorityIndex, BlockIndex, ChainId, CommitIndex, ShardId,
     frame::Role,
-    status::{Answer, Query, WorkerStatus},
+    status::{Answer, ExecutionCounts, Query, WorkerStatus},
 };
 
 use super::Evidence;
@@ -19,6 +19,8 @@ pub(crate) struct Collector {
     evidence: Evidence,
     /// Per shard, the highest block that any worker had executed when first asked, and since.
     executed: BTreeMap<ShardId, (BlockIndex, BlockIndex)>,
+    /// How each worker executed, of those that tell.
+    execution: BTreeMap<(AuthorityIndex, ShardId), ExecutionCounts>,
 }
 
 impl Collector {
@@ -29,6 +31,21 @@ impl Collector {
     /// Whether every shard executed blocks between the first time it was asked and the last.
     pub(crate) fn is_moving(&self) -> bool {
         !self.executed.is_empty() && self.executed.values().all(|(first, last)| last > first)
+    }
+
+    /// How the workers of each shard executed, all authorities together; the threads are those of one worker.
+    pub(crate) fn execution(&self) -> BTreeMap<ShardId, ExecutionCounts> {
+        let mut shards: BTreeMap<ShardId, ExecutionCounts> = BTreeMap::new();
+        for ((_, shard), one) in &self.execution {
+            let sum = shards.entry(*shard).or_default();
+            sum.threads = sum.threads.max(one.threads);
+            sum.serial += one.serial;
+            sum.speculative += one.speculative;
+            sum.ahead += one.ahead;
+            sum.reexecuted += one.reexecuted;
+            sum.switches += one.switches;
+        }
+        shards
     }
 
     /// Takes what is new at the machines of one process.
@@ -56,6 +73,9 @@ impl Collector {
             other => bail!("a worker told {other:?} when asked where it is"),
         };
         self.note(authority, shard, &status);
+        if let Answer::Counts(counts) = client.query(role, Query::Counts).await? {
+            self.execution.insert((authority, shard), counts.execution);
+        }
         let records = self.evidence.records.entry((authority, shard)).or_default();
         loop {
             let next = records.last().map_or(BlockIndex(0), |record| record.block.next());

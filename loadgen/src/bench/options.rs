@@ -4,15 +4,15 @@
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use anyhow::{Result, ensure};
-use fresnel_types::{Ablation, Amount, ShardId, Shards, ablation::Part, limits::NONCE_WINDOW};
+use fresnel_types::{Ablation, Amount, ShardId, Shards, ablation::Part, genesis::Rule, limits::NONCE_WINDOW};
 
 use crate::{
-    Fault, Layout,
+    ExecutorMode, Fault, Layout,
     faults::{self, FaultAction, Target, hosted, parse_duration, write_duration},
     limits::{DURATION_MAX, RECOVERY_MAX},
     load::Schedule,
     report::Config,
-    workload::Workload,
+    workload::{Kind, Workload},
 };
 
 /// What to run.
@@ -29,6 +29,8 @@ pub struct BenchOptions {
     pub shards: u16,
     /// How machines are spread over processes.
     pub layout: Layout,
+    /// The commit rule.
+    pub rule: Rule,
     /// Transactions per second.
     pub rate: u64,
     /// For how long.
@@ -52,8 +54,12 @@ pub struct BenchOptions {
     pub chaos: Option<u32>,
     /// Whether memory and disk must not grow from the third minute on.
     pub soak: bool,
+    /// How workers execute blocks.
+    pub executor: ExecutorMode,
     /// What the processes leave out.
     pub ablate: Ablation,
+    /// What the transactions do.
+    pub kind: Kind,
     /// Ordering alone: transactions are not signed, and processes check no signatures, execute nothing and keep no tree.
     pub opaque: bool,
     /// Whether the cluster's files stay after a pass; otherwise they do in any case.
@@ -68,6 +74,7 @@ impl Default for BenchOptions {
             authorities: 4,
             shards: 2,
             layout: Layout::Node,
+            rule: Rule::default(),
             rate: 10_000,
             duration: Duration::from_secs(10),
             seed: 1,
@@ -79,7 +86,9 @@ impl Default for BenchOptions {
             freeze: None,
             chaos: None,
             soak: false,
+            executor: ExecutorMode::default(),
             ablate: Ablation::default(),
+            kind: Kind::default(),
             opaque: false,
             keep: false,
         }
@@ -188,6 +197,7 @@ impl BenchOptions {
     pub(crate) fn workload(&self) -> Workload {
         Workload {
             seed: self.seed,
+            kind: self.kind,
             transfers: self.schedule().transactions(),
             cross_shard: self.cross_shard,
             skew: self.skew,
@@ -211,7 +221,7 @@ impl BenchOptions {
             skew: self.skew,
             accounts: self.accounts,
             faults: self.faults.iter().map(Fault::to_string).collect(),
-            workload: if self.opaque { "opaque" } else { "transfers" }.to_owned(),
+            workload: if self.opaque { "opaque".to_owned() } else { self.kind.to_string() },
             without: self.leaves_out(),
             scenarios: self.scenarios(),
         }
@@ -245,8 +255,16 @@ impl BenchOptions {
         if find_max {
             words.push("--find-max".to_owned());
         }
+        if self.rule != Rule::default() {
+            words.push(format!("--rule {}", self.rule));
+        }
         if self.opaque {
             words.push("--workload opaque".to_owned());
+        } else if self.kind != Kind::default() {
+            words.push(format!("--workload {}", self.kind));
+        }
+        if self.executor != ExecutorMode::default() {
+            words.push(format!("--executor {}", self.executor));
         }
         if !self.ablate.is_empty() {
             words.push(format!("--ablate {}", self.ablate));
@@ -331,6 +349,10 @@ mod tests {
             keep: true,
             ..BenchOptions::default()
         };
+        for rule in Rule::ALL {
+            let named = BenchOptions { rule, ..options.clone() }.command(false);
+            assert_eq!(named.contains(&format!("--rule {rule}")), rule != Rule::default());
+        }
         assert_eq!(
             options.command(false),
             "fresnel bench --authorities 4 --shards 2 --layout split --rate 10000 --duration 1500ms --seed 1 \

@@ -219,7 +219,10 @@ mod tests {
     use fresnel_types::{AuthorityIndex, BlockIndex, ShardId, TransactionId, status::Progress};
 
     use super::*;
-    use crate::load::{Schedule, Tracker};
+    use crate::{
+        load::{Schedule, Tracker},
+        workload::NewLeaf,
+    };
 
     /// A load that settles each transaction after `latency` of its intended instant, none where that says so.
     fn load(
@@ -235,7 +238,12 @@ mod tests {
         };
         let planned = (0..count).map(|number| {
             let (shard, destination) = plan(number);
-            Planned { shard: ShardId(shard), place: 0, destination: ShardId(destination) }
+            Planned {
+                shard: ShardId(shard),
+                place: 0,
+                destination: ShardId(destination),
+                new_leaf: NewLeaf::None,
+            }
         });
         let ids: Vec<_> = (0..count).map(id).collect();
         let mut tracker = Tracker::new(planned.collect(), ids, count, 1, schedule.clone());

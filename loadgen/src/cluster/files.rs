@@ -7,8 +7,10 @@ use std::{
     fs::{self, OpenOptions},
     io::Write,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    num::NonZero,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    thread::available_parallelism,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,7 +18,7 @@ use fresnel_crypto::SigningKey;
 use fresnel_types::{Ablation, Authority, AuthorityIndex, Genesis, PublicKey, frame::Role};
 use serde::Serialize;
 
-use super::{ClusterOptions, Endpoint, Layout};
+use super::{ClusterOptions, Endpoint, ExecutorMode, Layout};
 use crate::faults::{Hosted, hosted};
 
 /// The name of a process' configuration in its folder.
@@ -64,6 +66,8 @@ struct Config<'a> {
     rpc_address: String,
     authority: u16,
     roles: Vec<String>,
+    executor: ExecutorMode,
+    executor_threads: usize,
     #[serde(skip_serializing_if = "Ablation::is_empty")]
     ablate: &'a Ablation,
 }
@@ -139,6 +143,9 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
         accounts: options.accounts.clone(),
     };
     genesis.check().context("the cluster's genesis is none")?;
+    // All workers of the cluster share the machine.
+    let workers = usize::from(options.authorities) * options.shards.count();
+    let executor_threads = (available_parallelism().map_or(1, NonZero::get) / workers).max(1);
     for (planned, (index, roles, rpc, network, consensus)) in planned.iter().zip(files) {
         fs::create_dir_all(&planned.folder)?;
         write_key(&planned.folder.join("network.key"), &network)?;
@@ -154,6 +161,8 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
             rpc_address: rpc.to_string(),
             authority: index,
             roles: roles.into_iter().map(role_name).collect(),
+            executor: options.executor,
+            executor_threads,
             ablate: &options.ablate,
         };
         fs::write(planned.folder.join(CONFIG), toml::to_string(&config)?)?;
@@ -232,6 +241,7 @@ mod tests {
             shards: Shards::new(2).expect("valid"),
             layout,
             parameters: Parameters::default(),
+            executor: ExecutorMode::default(),
             ablate: Ablation::default(),
             accounts: Vec::new(),
         }

@@ -2,14 +2,17 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use fresnel_types::status::Level;
+use fresnel_types::{Outcome as Ended, status::Level};
 use hdrhistogram::Histogram;
 
 use super::{
     Outcome,
     tracker::{Entry, Micros, burned_fee, failure_code},
 };
-use crate::report::{Latencies, Load, Quantiles, Second, Throughput};
+use crate::{
+    report::{Latencies, Load, Quantiles, Second, Throughput},
+    workload::NewLeaves,
+};
 
 /// The figures of a load.
 #[derive(Debug)]
@@ -23,6 +26,8 @@ pub(crate) struct Summary {
     pub(crate) settled: u64,
     /// Transactions known to have burned their fee.
     pub(crate) paid: u64,
+    /// Leaves that successes made and paid for.
+    pub(crate) leaves: NewLeaves,
 }
 
 impl Summary {
@@ -36,13 +41,16 @@ impl Summary {
         let mut in_time = [0_u64; LEVELS.len()];
         let end = (duration + IN_TIME).as_micros() as Micros;
         let (mut final_within_shard, mut settled_cross_shard) = (Distribution::new(), Distribution::new());
-        let mut paid = 0;
+        let (mut paid, mut leaves) = (0, NewLeaves::default());
         for (number, (planned, entry)) in tracker.entries().enumerate() {
             if let Some(sent) = entry.sent() {
                 timeline.at(sent).submitted += 1;
             }
             if let Some(outcome) = entry.outcome() {
                 paid += u64::from(burned_fee(outcome));
+                if outcome == Ended::Success {
+                    leaves.add(planned.new_leaf);
+                }
                 if let Some(code) = failure_code(outcome, entry.bounced()) {
                     *failed.entry(code).or_default() += 1;
                 }
@@ -107,6 +115,7 @@ impl Summary {
             timeline: timeline.0,
             settled: settled.count(),
             paid,
+            leaves,
         }
     }
 }
@@ -174,14 +183,13 @@ const HOUR: u64 = 3_600_000_000;
 #[cfg(test)]
 mod tests {
     use fresnel_types::{
-        AuthorityIndex, BlockIndex, FailureCode, Outcome as Ended, RejectionCode, ShardId, TransactionId,
-        status::Progress,
+        AuthorityIndex, BlockIndex, FailureCode, RejectionCode, ShardId, TransactionId, status::Progress,
     };
 
     use super::*;
     use crate::{
         load::{Sample, Schedule, Tracker},
-        workload::Planned,
+        workload::{NewLeaf, Planned},
     };
 
     fn outcome(tracker: Tracker) -> Outcome {
@@ -193,8 +201,14 @@ mod tests {
 
     #[test]
     fn what_settles_long_after_the_load_is_no_throughput() {
-        let plan =
-            (0..2).map(|place| Planned { shard: ShardId(0), place, destination: ShardId(0) }).collect();
+        let plan = (0..2)
+            .map(|place| Planned {
+                shard: ShardId(0),
+                place,
+                destination: ShardId(0),
+                new_leaf: NewLeaf::None,
+            })
+            .collect();
         let ids: Vec<_> = (0..2).map(|number| TransactionId([number; 32])).collect();
         let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, Schedule::from(2));
         for (_, numbers) in tracker.due(600_000, &|_| true) {
@@ -211,7 +225,12 @@ mod tests {
     #[test]
     fn figures_count_successes_from_their_intended_instants() {
         let plan = (0..4)
-            .map(|place| Planned { shard: ShardId(0), place, destination: ShardId(u16::from(place == 3)) })
+            .map(|place| Planned {
+                shard: ShardId(0),
+                place,
+                destination: ShardId(u16::from(place == 3)),
+                new_leaf: NewLeaf::None,
+            })
             .collect();
         let ids: Vec<_> = (0..4).map(|number| TransactionId([number; 32])).collect();
         let mut tracker = Tracker::new(plan, ids.clone(), 64, 1, Schedule::from(2));

@@ -63,6 +63,18 @@ fn report() -> Report {
         cpu: Cpu::of(&threads, 100, 100),
         memory: Memory { rss_mb_max: [("authority-0".to_owned(), 77.0)].into() },
         audit: Audit { in_flight: 1, ..Audit::default() },
+        execution: [(
+            ShardId(1),
+            ExecutionCounts {
+                threads: 2,
+                serial: 60,
+                speculative: 40,
+                reexecuted: 1,
+                ahead: 41,
+                switches: 3,
+            },
+        )]
+        .into(),
         scaled: Scaled { final_tps: 20_000.0, cpu_us_per_tx: 20.5 },
         scenario: [("recovered_after_ms".to_owned(), 1_500.0)].into(),
         probes: Vec::new(),
@@ -118,6 +130,9 @@ fn the_format_is_the_published_one() {
             "supply_conserved": false, "records_agree": false, "commits_agree": false, "every_final_once": false,
             "in_flight": 1
         },
+        "execution": {
+            "1": {"threads": 2, "serial": 60, "speculative": 40, "ahead": 41, "reexecuted": 1, "switches": 3}
+        },
         "scaled": {"final_tps": 20_000.0, "cpu_us_per_tx": 20.5},
         "scenario": {"recovered_after_ms": 1_500.0},
         "probes": [],
@@ -130,6 +145,15 @@ fn the_format_is_the_published_one() {
     let written: Value = serde_json::to_value(&report).expect("a report is JSON");
     assert_eq!(written, expected);
     assert_eq!(serde_json::from_value::<Report>(written).expect("its own format"), report);
+}
+
+#[test]
+fn how_transactions_were_executed_is_told_by_shard() {
+    let table = report().table();
+    let told = "2 threads, 40.0 % speculative, of these 2.50 % executed twice, 3 changes of mode";
+    assert!(table.contains(told), "{table}");
+    let none = ExecutionCounts { threads: 1, ..ExecutionCounts::default() };
+    assert_eq!(describe(&none), "one after the other, without an engine");
 }
 
 #[test]

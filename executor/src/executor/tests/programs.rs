@@ -199,9 +199,12 @@ impl Network {
             let held: u128 =
                 held.map(|leaf| u128::from(Holding::from_leaf(leaf).expect("a holding").balance)).sum();
             let under_way = self.waiting.values().flatten().map(|receipt| match receipt.kind {
-                ReceiptKind::Request { amount, asset, .. }
-                | ReceiptKind::Bounce { amount, asset, .. } => {
-                    if asset == Asset::Token(issuer) { u128::from(amount.0) } else { 0 }
+                ReceiptKind::Request { amount, asset, .. } | ReceiptKind::Bounce { amount, asset, .. } => {
+                    if asset == Asset::Token(issuer) {
+                        u128::from(amount.0)
+                    } else {
+                        0
+                    }
                 }
             });
             assert_eq!(u128::from(minted), held + under_way.sum::<u128>());

@@ -3,6 +3,7 @@
 use fresnel_types::{BlockIndex, FailureCode, transaction::VoidCode};
 
 use super::*;
+use crate::workload::NewLeaf;
 
 const SHARD: ShardId = ShardId(0);
 const MS: Micros = 1_000;
@@ -21,6 +22,7 @@ fn tracker(count: usize, window: usize) -> Tracker {
             shard: SHARD,
             place: number as u32,
             destination: ShardId((number % 2) as u16),
+            new_leaf: NewLeaf::None,
         })
         .collect();
     Tracker::new(plan, (0..count).map(id).collect(), window, 4, Schedule::from(1_000))
