@@ -32,8 +32,8 @@ pub struct Batching {
     pub pending_per_sender_max: usize,
     /// Of these, those of one connection.
     pub pending_per_client_max: usize,
-    /// Microseconds that what was admitted may wait to be ordered, or what was ordered to be certified, before more is
-    /// refused: what comes then would be late, and its client may go to another authority.
+    /// Microseconds that what was admitted may wait to be ordered, or what was ordered to be certified, before all more is
+    /// refused, from half of it on a part: what comes then would be late, and its client may go to another authority.
     pub queue_age_max: u64,
     /// Bytes of executed batches kept for peers, oldest dropped first.
     pub retained_bytes: usize,

@@ -35,6 +35,8 @@ pub struct Mempool {
     floor: Round,
     /// As the last order said.
     lag: u64,
+    /// What the transactions admitted so far lack to one that is refused for age, in microseconds.
+    owed: u64,
     counters: Counters,
 }
 
@@ -85,6 +87,7 @@ impl Mempool {
             round: Round(0),
             floor: Round(0),
             lag: 0,
+            owed: 0,
             counters: Counters::default(),
             config,
         }
@@ -146,12 +149,13 @@ impl Mempool {
         let horizon = Horizon {
             earliest: commit_time,
             latest: base.plus(self.config.rules.parameters.validity_max),
-            is_late: age > self.config.batching.queue_age_max,
+            is_late: false,
         };
         let mut results = Vec::with_capacity(transactions.len());
         for signed in transactions {
             let admitted = signed.and_then(|(id, signed)| {
                 let signed = signed.into_inner();
+                let horizon = Horizon { is_late: self.is_late(age), ..horizon };
                 let limits = &self.config.batching;
                 self.admission
                     .admit(limits, horizon, client, id, &signed.transaction, account)
@@ -175,6 +179,19 @@ impl Mempool {
         };
         let retry_after = (age / 2).clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX);
         Submission { retry_after: if results.iter().any(full) { retry_after } else { 0 }, results }
+    }
+
+    /// Whether one more would be too many: none while the queue is less than half as old as it may be, all once it is older,
+    /// and in between a share that rises with its age, so that a worker at its limit is neither idle nor flooded in turn.
+    fn is_late(&mut self, age: u64) -> bool {
+        let half = self.config.batching.queue_age_max / 2;
+        if age <= half {
+            return false;
+        }
+        self.owed += (age - half).min(half);
+        let is_late = self.owed >= half;
+        self.owed -= if is_late { half } else { 0 };
+        is_late
     }
 
     /// For how long what was admitted first has waited to be ordered, or, by the number of blocks, what was ordered to be

@@ -279,12 +279,12 @@ fn what_would_wait_too_long_is_refused_early_and_peers_never_are() {
     let mut effects = vec![];
     let mut at = |mempool: &mut Mempool, now: Timestamp, nonce| {
         let signed = verified(vec![transfer(1, nonce).sign(&key(1))]);
-        let account = |_: &Address| Some(Account { balance: Amount(100), ..Account::default() });
+        let account = |_: &Address| Some(Account { balance: Amount(10_000), ..Account::default() });
         mempool.submit(now, CLIENT, signed, now, &account, &mut effects)
     };
     let expected = |code, retry_after| Submission { results: vec![code], retry_after };
     assert_eq!(at(&mut mempool, NOW, 0), expected(None, 0));
-    assert_eq!(at(&mut mempool, NOW.plus(500_000), 1), expected(None, 0));
+    assert_eq!(at(&mut mempool, NOW.plus(250_000), 1), expected(None, 0));
     let late = NOW.plus(500_001);
     let overloaded = Some(RejectionCode::Overloaded);
     assert_eq!(at(&mut mempool, late, 2), expected(overloaded, 250_000), "half as long again");
@@ -300,8 +300,14 @@ fn what_would_wait_too_long_is_refused_early_and_peers_never_are() {
     let own: Vec<_> = mempool.own_names();
     mempool.order(late, &order(0, 26, own.iter().map(|name| ordered(0, *name)).collect()), &mut taken);
     assert_eq!(at(&mut mempool, late, 3), expected(overloaded, 260_000));
-    mempool.order(late, &order(0, 25, vec![]), &mut taken);
+    mempool.order(late, &order(0, 12, vec![]), &mut taken);
     assert_eq!(at(&mut mempool, late, 3), expected(None, 0));
+    // In between, a share that rises with the age: 30 ms of the 250 ms between half and all.
+    let own: Vec<_> = mempool.own_names();
+    let events = own.iter().map(|name| ordered(0, *name)).collect();
+    mempool.order(late, &order(0, 14, events), &mut taken);
+    let refused = (0..50).filter(|nonce| at(&mut mempool, late, 4 + nonce).results[0] == overloaded).count();
+    assert_eq!(refused, 6, "of 50");
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Which workers of this process said that they have too much. Until the time that they named is over, what clients
 //! submit to them is refused where it comes in, before anybody checks a signature: an overload must not cost what it
-//! lacks. Peers' batches never meet a gate.
+//! lacks. A worker that still takes a part keeps its gate open. Peers' batches never meet one.
 
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,7 @@ impl Gates {
     pub(crate) fn hear(&self, worker: Party, message: &Message) {
         if let (Party::Worker(_, shard), Message::Admission { results, retry_after, .. }) = (worker, message)
             && results.contains(&Some(RejectionCode::Overloaded))
+            && !results.contains(&None)
             && let Some(gate) = self.0.get(&shard)
         {
             gate.store(monotonic_nanos() / 1_000 + retry_after, Relaxed);
@@ -53,12 +54,16 @@ mod tests {
         let worker = |shard| Party::Worker(AuthorityIndex(0), ShardId(shard));
         let gates = Gates::new([worker(0), worker(1), Party::Beacon(AuthorityIndex(0))].into_iter());
         let admission = |code, retry_after| {
-            let results = vec![None, Some(code)];
+            let results = vec![Some(code); 2];
             Message::Admission { request: 0, results, retry_after }
         };
         gates.hear(worker(0), &admission(RejectionCode::Quota, 60_000_000));
         gates.hear(Party::Client(ClientId(0)), &admission(RejectionCode::Overloaded, 60_000_000));
         assert_eq!((gates.shut(ShardId(0)), gates.shut(ShardId(1))), (None, None), "a quota is one client's");
+        let part = vec![None, Some(RejectionCode::Overloaded)];
+        let part = Message::Admission { request: 0, results: part, retry_after: 60_000_000 };
+        gates.hear(worker(0), &part);
+        assert_eq!(gates.shut(ShardId(0)), None, "it still takes a part");
         gates.hear(worker(0), &admission(RejectionCode::Overloaded, 60_000_000));
         assert!(gates.shut(ShardId(0)).is_some_and(|left| left > 50_000_000));
         assert_eq!((gates.shut(ShardId(1)), gates.shut(ShardId(7))), (None, None), "another worker's");
