@@ -84,11 +84,8 @@ impl Game {
         let signed: Vec<_> = nonces.map(|nonce| self.transaction(sender, nonce)).collect();
         let ids: Vec<_> = signed.iter().map(|signed| signed.transaction.id()).collect();
         let verdicts = self.rules.verify_submission(&mut Verifier::with_seed([0; 32]), ShardId(0), signed);
-        let verdicts = verdicts
-            .into_iter()
-            .zip(&ids)
-            .map(|(verdict, id)| verdict.map(|signed| (*id, signed)))
-            .collect();
+        let verdicts =
+            verdicts.into_iter().zip(&ids).map(|(verdict, id)| verdict.map(|signed| (*id, signed))).collect();
         let account = |_: &Address| Some(Account { balance: Amount(16), ..Account::default() });
         let now = self.now;
         let submission = self.mempool.submit(now, client, verdicts, now, &account, &mut self.effects);
