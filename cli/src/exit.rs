@@ -71,6 +71,7 @@ fn is_callers(cause: &(dyn Error + 'static)) -> bool {
             Some(
                 NodeError::Unreadable(..)
                     | NodeError::NoConsensusKey
+                    | NodeError::Ablation(_)
                     | NodeError::WrongKey { .. }
                     | NodeError::AdminExposed(..)
             )

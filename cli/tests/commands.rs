@@ -102,6 +102,43 @@ fn the_version_names_the_commit_and_wrong_arguments_are_told() {
 }
 
 #[test]
+fn a_chain_that_is_not_for_benchmarks_leaves_nothing_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = |name: &str| {
+        let made = json(&fresnel(folder.path(), &["keys", "generate", name, "--json"]));
+        made["public_key"].as_str().unwrap().to_owned()
+    };
+    let (consensus, network) = (key("consensus.key"), key("network.key"));
+    let write = |name: &str, text: String| fs::write(folder.path().join(name), text).unwrap();
+    write(
+        "spec.toml",
+        format!(
+            "name = \"test\"\nshards = 1\n[[authority]]\nname = \"a\"\nstake = 1\n\
+             consensus_key = \"{consensus}\"\nnetwork_keys = [\"{network}\"]\n"
+        ),
+    );
+    json(&fresnel(folder.path(), &["genesis", "--spec", "spec.toml", "--out", "genesis.bin", "--json"]));
+    let address = "127.0.0.1:0";
+    write(
+        "topology.toml",
+        format!(
+            "[[process]]\nauthority = 0\nroles = [\"beacon\", \"worker-0\"]\nnetwork_key = \"{network}\"\n\
+             peer_address = \"{address}\"\nclient_address = \"{address}\"\n"
+        ),
+    );
+    write(
+        "node.toml",
+        "genesis = \"genesis.bin\"\ntopology = \"topology.toml\"\ndata = \"data\"\n\
+         consensus_key = \"consensus.key\"\nnetwork_key = \"network.key\"\nauthority = 0\n\
+         roles = [\"beacon\", \"worker-0\"]\nablate = [\"signatures\"]\n"
+            .to_owned(),
+    );
+    let refused = fresnel(folder.path(), &["node", "run", "--config", "node.toml"]);
+    assert_fails(&refused, 2, "the genesis does not say `bench = true`");
+    assert!(!folder.path().join("data").exists(), "before anything is kept");
+}
+
+#[test]
 fn a_simulation_says_as_json_what_it_did() {
     let arguments = ["sim", "--seeds", "2", "--duration", "1s", "--no-faults", "--json"];
     let told = json(&fresnel(Path::new("."), &arguments));

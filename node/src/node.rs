@@ -121,6 +121,9 @@ impl Node {
         let network_key = keys::load(&config.network_key)?;
         let consensus_key = consensus_key(config, &genesis)?;
         let rules = Arc::new(Rules::of(&genesis).without(config.ablate.clone())?);
+        if !config.ablate.is_empty() {
+            tracing::warn!(without = %config.ablate, "a benchmark that leaves out parts of the work");
+        }
         let rpc = config.rpc_address.clone().map(|address| (address, rpc::chain_info(&genesis)));
         let opener = Opener { genesis: Arc::new(genesis), rules: Arc::clone(&rules), config, consensus_key };
         let setup = Setup {
