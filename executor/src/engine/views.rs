@@ -10,7 +10,9 @@ use crate::{
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
-/// The view of a transaction that executes when all before it are done: one after the other, or at the commit frontier.
+/// The view of a transaction that executes when all before it are done: one after the other, or at the commit frontier. Its methods
+/// are a few loads and stores, and become part of their callers even where the compiler would rather call them: that is a fifth of
+/// a cheap transaction.
 pub(crate) struct Direct<'a> {
     pub(crate) slots: &'a Slots,
     pub(crate) epoch: u32,
@@ -26,17 +28,17 @@ pub(crate) struct Direct<'a> {
 }
 
 impl View for Direct<'_> {
-    #[inline]
+    #[inline(always)]
     fn read(&mut self, place: Place) -> Value {
         self.slots.get(place).value()
     }
 
-    #[inline]
+    #[inline(always)]
     fn exists(&mut self, place: Place) -> bool {
         exists(&self.slots.get(place).value())
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&mut self, place: Place, value: Value) {
         assert_exists(&value);
         let slot = self.slots.get(place);
@@ -48,14 +50,14 @@ impl View for Direct<'_> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn credit(&mut self, place: Place, amount: u64) {
         let mut value = self.read(place);
         value[0] = value[0].checked_add(amount).expect("a program's supply bounds what it credits");
         self.write(place, value);
     }
 
-    #[inline]
+    #[inline(always)]
     fn reserve(&mut self, counter: usize, amount: u64) -> bool {
         let allowed = self.counters[counter].allows(amount);
         if allowed {
