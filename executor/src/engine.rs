@@ -25,6 +25,7 @@ use crate::{
         frontier::{Ended, Frontier},
         modes::{Modes, Step, Switch},
         pool::Pool,
+        records::WORDS_MAX,
         speculation::{Memory, Padded, Shape, Speculation, WINDOW_MAX},
         versions::{WORKERS_MAX, WRITERS_MAX},
         views::{Direct, Sums},
@@ -364,10 +365,6 @@ const WINDOW_MIN: u32 = 64;
 
 /// Words of a new record: two cache lines.
 const WORDS_FIRST: usize = 16;
-
-/// What needs a larger record than this executes at the frontier: 512 words are a hundred reads, and a ring of such records is
-/// as large as a cache.
-const WORDS_MAX: usize = 512;
 
 #[cfg(all(test, any(feature = "loom", feature = "shuttle")))]
 mod model;

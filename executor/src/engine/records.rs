@@ -42,7 +42,7 @@ struct Ring {
 struct Header {
     status: AtomicU64,
     outcome: AtomicU64,
-    /// Words of checks; the highest bit says whether a counter is among them.
+    /// How many checks; the highest bit says whether a counter is among them.
     checks: AtomicU32,
     writes: AtomicU32,
     /// The next lower writer at the place of each of the first writes.
@@ -106,6 +106,7 @@ pub(crate) struct Record<'a> {
 impl Records {
     /// Rings for `workers`, each for `transactions` ahead, with at least `words` for the checks and writes of each.
     pub(crate) fn new(workers: usize, transactions: usize, words: usize) -> Self {
+        assert!(words <= WORDS_MAX, "records of {words} words");
         let count = transactions.next_power_of_two();
         let lines = words.div_ceil(WORDS_PER_LINE).max(1);
         let ring = |_| Ring {
@@ -148,7 +149,17 @@ impl<'a> Record<'a> {
     /// Begins an execution ahead.
     #[inline]
     pub(crate) fn draft(&self) -> Draft<'a> {
-        Draft { lines: self.lines, checks: 0, writes: 0, touched: 0, reserves: false, lacked: 0 }
+        Draft {
+            lines: self.lines,
+            checks: 0,
+            writes: 0,
+            read: 0,
+            read_twice: 0,
+            written: 0,
+            latest: [0; BUCKETS],
+            reserves: false,
+            lacked: 0,
+        }
     }
 
     /// Ends an execution ahead whose draft has all its checks and writes.
@@ -213,11 +224,15 @@ impl<'a> Record<'a> {
 /// A record being written.
 pub(crate) struct Draft<'a> {
     lines: &'a [Line],
-    /// Words of checks.
     checks: usize,
     writes: usize,
-    /// A bit for each place read or written, so that what is seen for the first time is not searched for.
-    touched: u64,
+    /// Buckets of places that were read, that several places were read of, and that were written: what is seen for the first
+    /// time is not searched for, and what was read before is mostly found at once.
+    read: u64,
+    read_twice: u64,
+    written: u64,
+    /// The latest check of each bucket that was read.
+    latest: [u8; BUCKETS],
     reserves: bool,
     /// Words that did not fit.
     lacked: usize,
@@ -230,14 +245,22 @@ impl Draft<'_> {
         (self.lacked > 0).then(|| self.lines.len() * WORDS_PER_LINE + self.lacked)
     }
 
-    /// Whether `place` may have been read or written before.
+    /// What was read at `place` earlier.
     #[inline]
-    pub(crate) fn may_have_touched(&self, place: Place) -> bool {
-        self.touched & touched_bit(place) != 0
+    pub(crate) fn earlier_read(&self, place: Place) -> Option<Value> {
+        let bucket = bucket(place);
+        if self.read >> bucket & 1 == 0 {
+            return None;
+        }
+        match check(self.lines, self.latest[bucket].into()) {
+            Check::Read { place: read, value } if read == place => Some(value),
+            _ if self.read_twice >> bucket & 1 == 0 => None,
+            _ => self.search_read(place),
+        }
     }
 
-    /// What was read at `place` earlier.
-    pub(crate) fn earlier_read(&self, place: Place) -> Option<Value> {
+    #[cold]
+    fn search_read(&self, place: Place) -> Option<Value> {
         checks(self.lines, self.checks).find_map(|check| match check {
             Check::Read { place: read, value } if read == place => Some(value),
             _ => None,
@@ -255,25 +278,36 @@ impl Draft<'_> {
 
     #[inline]
     pub(crate) fn push(&mut self, check: Check) {
+        if !self.has_room(WORDS_PER_CHECK) {
+            return;
+        }
+        let word = |at| check_word(self.lines, self.checks, at);
         match check {
-            Check::Read { place, value: [one, two, three] } => {
-                self.touched |= touched_bit(place);
-                self.put([u64::from(place), one, two, three]);
+            Check::Read { place, value } => {
+                let bucket = bucket(place);
+                self.read_twice |= self.read & 1 << bucket;
+                self.read |= 1 << bucket;
+                self.latest[bucket] = self.checks as u8;
+                word(0).store(u64::from(place), Relaxed);
+                (1..).zip(value).for_each(|(at, value)| word(at).store(value, Relaxed));
             }
             Check::Exists { place, answer } => {
-                self.put([u64::from(answer) << ANSWER | EXISTS | u64::from(place)]);
+                word(0).store(u64::from(answer) << ANSWER | EXISTENCE | u64::from(place), Relaxed);
             }
             Check::Reserve { counter, before, amount, answer } => {
                 self.reserves = true;
-                self.put([u64::from(answer) << ANSWER | RESERVE | u64::from(counter), before, amount]);
+                word(0).store(u64::from(answer) << ANSWER | RESERVE | u64::from(counter), Relaxed);
+                word(1).store(before, Relaxed);
+                word(2).store(amount, Relaxed);
             }
         }
+        self.checks += 1;
     }
 
     /// What the transaction itself does at `place` so far, with the number of that write.
     #[inline]
     pub(crate) fn own(&self, place: Place) -> Option<(usize, Change)> {
-        if !self.may_have_touched(place) {
+        if self.written >> bucket(place) & 1 == 0 {
             return None;
         }
         (0..self.writes)
@@ -284,7 +318,7 @@ impl Draft<'_> {
     /// Adds a write at a place that has none.
     #[inline]
     pub(crate) fn add_write(&mut self, place: Place, change: Change) {
-        self.touched |= touched_bit(place);
+        self.written |= 1 << bucket(place);
         if self.has_room(WORDS_PER_WRITE) {
             self.writes += 1;
             self.set_write(self.writes - 1, place, change);
@@ -308,18 +342,8 @@ impl Draft<'_> {
     }
 
     #[inline]
-    fn put<const N: usize>(&mut self, words: [u64; N]) {
-        if self.has_room(N) {
-            for (at, new) in (self.checks..).zip(words) {
-                word(self.lines, at).store(new, Relaxed);
-            }
-            self.checks += N;
-        }
-    }
-
-    #[inline]
     fn has_room(&mut self, words: usize) -> bool {
-        let used = self.checks + self.writes * WORDS_PER_WRITE;
+        let used = self.checks * WORDS_PER_CHECK + self.writes * WORDS_PER_WRITE;
         let has_room = self.lacked == 0 && used + words <= self.lines.len() * WORDS_PER_LINE;
         self.lacked += if has_room { 0 } else { words };
         has_room
@@ -350,36 +374,47 @@ fn write(lines: &[Line], number: usize) -> (Place, Change) {
     (first as Place, change)
 }
 
-/// Reads what drafts wrote.
 #[inline]
-fn checks(lines: &[Line], end: usize) -> impl Iterator<Item = Check> {
-    let mut at = 0;
-    std::iter::from_fn(move || {
-        if at >= end {
-            return None;
-        }
-        let load = |ahead| word(lines, at + ahead).load(Relaxed);
-        let first = load(0);
-        let (number, answer) = (first as u32, first >> ANSWER != 0);
-        let (check, words) = if first & EXISTS != 0 {
-            (Check::Exists { place: number, answer }, 1)
-        } else if first & RESERVE != 0 {
-            (Check::Reserve { counter: number, before: load(1), amount: load(2), answer }, 3)
-        } else {
-            (Check::Read { place: number, value: [load(1), load(2), load(3)] }, 4)
-        };
-        at += words;
-        Some(check)
-    })
+fn check_word(lines: &[Line], number: usize, at: usize) -> &AtomicU64 {
+    word(lines, number * WORDS_PER_CHECK + at)
 }
 
 #[inline]
-fn touched_bit(place: Place) -> u64 {
-    1 << (place.wrapping_mul(0x9e37_79b1) >> 26)
+fn check(lines: &[Line], number: usize) -> Check {
+    let load = |at| check_word(lines, number, at).load(Relaxed);
+    let first = load(0);
+    let (number, answer) = (first as u32, first >> ANSWER != 0);
+    if first & EXISTENCE != 0 {
+        Check::Exists { place: number, answer }
+    } else if first & RESERVE != 0 {
+        Check::Reserve { counter: number, before: load(1), amount: load(2), answer }
+    } else {
+        Check::Read { place: number, value: [load(1), load(2), load(3)] }
+    }
+}
+
+/// Reads what drafts wrote.
+#[inline]
+fn checks(lines: &[Line], count: usize) -> impl Iterator<Item = Check> {
+    (0..count).map(|number| check(lines, number))
+}
+
+#[inline]
+fn bucket(place: Place) -> usize {
+    (place.wrapping_mul(0x9e37_79b1) >> (u32::BITS - BUCKETS.ilog2())) as usize
 }
 
 const WORDS_PER_LINE: usize = 8;
+const WORDS_PER_CHECK: usize = 4;
 const WORDS_PER_WRITE: usize = 4;
+
+/// What needs a larger record than this executes at the frontier: 512 words are a hundred reads, and a ring of such records is
+/// as large as a cache.
+pub(crate) const WORDS_MAX: usize = 512;
+const _: () = assert!(WORDS_MAX / WORDS_PER_CHECK <= u8::MAX as usize, "checks are numbered in a byte");
+
+/// Of the places that an execution touches: one bit of a word each.
+const BUCKETS: usize = 64;
 
 /// Writes of a transaction that others can find ahead of the frontier: as many as fill the line of the header. What a
 /// transaction writes beyond is seen once it is committed.
@@ -391,7 +426,7 @@ const EXECUTED: u64 = 1;
 const WASTED: u64 = 2;
 
 /// The kind of a check, in its first word above the place or counter; none is a read.
-const EXISTS: u64 = 1 << 32;
+const EXISTENCE: u64 = 1 << 32;
 const RESERVE: u64 = 1 << 33;
 const ANSWER: u32 = 40;
 
@@ -449,7 +484,7 @@ mod tests {
         assert_eq!(draft.words_lacked(), None);
         draft.push(Check::Exists { place: 8, answer: true });
         draft.add_write(8, Change::Credit(1));
-        assert_eq!(draft.words_lacked(), Some(13));
+        assert_eq!(draft.words_lacked(), Some(16));
         assert_eq!(draft.earlier_read(7), Some([0; 3]));
         assert_eq!(draft.own(8), None, "what does not fit is not there");
     }

@@ -107,8 +107,8 @@ pub(crate) struct Ahead<'a> {
 impl Ahead<'_> {
     /// What the transactions before seem to have left, the same each time.
     #[inline]
-    fn below(&mut self, place: Place, is_known_new: bool) -> Value {
-        if !is_known_new && let Some(value) = self.draft.earlier_read(place) {
+    fn below(&mut self, place: Place) -> Value {
+        if let Some(value) = self.draft.earlier_read(place) {
             return value;
         }
         let value = self.lists.read(place, self.transaction);
@@ -120,17 +120,14 @@ impl Ahead<'_> {
 impl View for Ahead<'_> {
     #[inline]
     fn read(&mut self, place: Place) -> Value {
-        if !self.draft.may_have_touched(place) {
-            return self.below(place, true);
-        }
         match self.draft.own(place) {
             Some((_, Change::Value(value))) => value,
             Some((_, Change::Credit(amount))) => {
-                let mut below = self.below(place, false);
+                let mut below = self.below(place);
                 below[0] = below[0].wrapping_add(amount);
                 below
             }
-            None => self.below(place, false),
+            None => self.below(place),
         }
     }
 
