@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use fresnel_client::{Checker, ProveError, account_keys, prove};
 use fresnel_types::{
-    Address, AuthorityIndex, Proof, ShardId, TransactionId,
+    Address, AuthorityIndex, BlockIndex, Proof, ShardId, TransactionId,
     frame::Role,
     proof::{Claim, ProofError, Wanted},
     status::Unproven,
@@ -32,6 +32,9 @@ enum What {
         /// Whose accounts.
         #[arg(required = true)]
         addresses: Vec<Address>,
+        /// After this block of the last minute; by default after the last certified one.
+        #[arg(long)]
+        block: Option<u64>,
         #[command(flatten)]
         from: From,
     },
@@ -75,13 +78,17 @@ struct From {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     match &arguments.what {
-        What::Account { addresses, from } => {
+        What::Account { addresses, block, from } => {
             let network = from.files.load()?;
             let shard = network.shard(&addresses[0]);
             if addresses.iter().any(|address| network.shard(address) != shard) {
                 return Err(Wrong("accounts of different shards need a proof each".to_owned()).into());
             }
-            let wanted = Wanted::State(account_keys(addresses));
+            let keys = account_keys(addresses);
+            let wanted = match block {
+                Some(block) => Wanted::Past { block: BlockIndex(*block), keys },
+                None => Wanted::State(keys),
+            };
             write(&network, from, network::block_on(proven(&network, from.authority, shard, &wanted))?)
         }
         What::Transaction { transaction, shard, of, from } => {
@@ -94,7 +101,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
                     return ask(source, outcome).await;
                 }
                 match ask(source, Wanted::Emitted(*transaction)).await {
-                    Ok(Proof { claim: Claim::Emitted { destination, receipt, .. }, .. }) if *of == Of::Applied => {
+                    Ok(Proof { claim: Claim::Emitted { destination, receipt, .. }, .. })
+                        if *of == Of::Applied =>
+                    {
                         ask(destination, Wanted::Applied { source, sequence: receipt.sequence }).await
                     }
                     // What stays in its shard, or fails there, emits nothing, and is applied by its outcome.

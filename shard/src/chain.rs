@@ -197,6 +197,12 @@ impl Chain {
         Some(&self.records[place].0)
     }
 
+    /// The last kept record of a block up to this one.
+    pub(crate) fn record_up_to(&self, block: BlockIndex) -> Option<&Record> {
+        let after = self.records.partition_point(|(record, _)| record.block <= block);
+        Some(&self.records.get(after.checked_sub(1)?)?.0)
+    }
+
     /// What ties a record, which is confirmed, to the last one that was attested by a quorum; nothing when it is that one.
     ///
     /// # Errors

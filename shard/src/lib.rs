@@ -6,7 +6,7 @@
 //!
 //! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
 //! `settlement` follows each transaction to its end, `checkpoints` is
-//! about what a restart begins with, `proofs` ties accounts to certified records, `traces` and `tally` are
+//! about what a restart begins with, `proofs` ties claims to certified records, `undo` takes blocks back for them, `traces` and `tally` are
 //! what operators are shown, `worker` is the switch.
 
 #![forbid(unsafe_code)]
@@ -19,6 +19,7 @@ mod proofs;
 mod settlement;
 mod tally;
 mod traces;
+mod undo;
 mod worker;
 
 pub use checkpoints::Checkpointing;

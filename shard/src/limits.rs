@@ -31,3 +31,12 @@ pub(crate) const TRACES_MAX: usize = 4_096;
 
 /// Batches of which it is remembered when they were stored and ordered: as many as may wait to be executed.
 pub(crate) const BATCHES_TRACED_MAX: usize = 4_096;
+
+/// Microseconds for which the states after blocks can be proven.
+pub(crate) const PROVABLE_MICROS: u64 = 60_000_000;
+
+/// Changes of all undo lists together: some sixty megabytes, and a minute of eight thousand transfers a second.
+pub(crate) const UNDO_CHANGES_MAX: usize = 1 << 20;
+
+/// Changes taken back for one proof: to take back and make again so many holds a worker up for some forty milliseconds.
+pub(crate) const UNDONE_AT_ONCE_MAX: usize = 32_768;

@@ -35,6 +35,7 @@ use crate::{
     settlement::Settlement,
     tally::Tally,
     traces::Traces,
+    undo::Undo,
 };
 
 mod snapshot;
@@ -111,6 +112,7 @@ pub struct Worker {
     chain: Chain,
     settlement: Settlement,
     proofs: Proofs,
+    undo: Undo,
     /// From where on the order was last asked for.
     asked: CommitIndex,
     /// The time of the last commit.
@@ -186,6 +188,7 @@ impl Worker {
             chain: Chain::new(shard),
             settlement: Settlement::default(),
             proofs: Proofs::default(),
+            undo: Undo::default(),
             asked: CommitIndex(0),
             commit_time: Timestamp(0),
             executed: BlockIndex(0),
@@ -450,7 +453,9 @@ impl Worker {
             state: if self.rules.leaves_out(Part::Tree) {
                 StateRoot::default()
             } else {
-                self.tree.apply(&output.writes)
+                let (state, before) = self.tree.apply_undoable(&output.writes);
+                self.undo.executed(now, block.close.block, before);
+                state
             },
             outbox: outbox_root(&output.outbox),
             results: output.results,
@@ -571,22 +576,11 @@ impl Worker {
     }
 
     /// What is wanted, as a claim about the record that says so.
-    fn claim(&self, wanted: &Wanted) -> Result<(Record, Claim), Unproven> {
+    fn claim(&mut self, wanted: &Wanted) -> Result<(Record, Claim), Unproven> {
         let shards = self.rules.shards;
         let (block, claim) = match wanted {
-            Wanted::State(keys) => {
-                let sound = (1..=KEYS_PER_PROOF_MAX).contains(&keys.len())
-                    && keys.is_sorted_by(|before, after| before < after)
-                    && keys.iter().all(|key| key.shard(shards) == self.shard);
-                if !sound {
-                    return Err(Unproven::Unknown);
-                }
-                let record = self.chain.newest().ok_or(Unproven::NoRecord)?;
-                let ways: Vec<_> = keys.iter().map(|key| (*key, self.tree.prove(key))).collect();
-                let tree = codec::encode(&MultiProof::join(shards, &ways));
-                let held = |key: &StateKey| (*key, self.tree.get(key).map(<[u8]>::to_vec));
-                (record.block, Some(Claim::State { leaves: keys.iter().map(held).collect(), tree }))
-            }
+            Wanted::State(keys) => return self.state_claim(keys, self.chain.confirmed(), true),
+            Wanted::Past { block, keys } => return self.state_claim(keys, *block, false),
             Wanted::Outcome(transaction) => {
                 let block = self.block_of(transaction)?;
                 (block, self.proofs.outcome(block, transaction))
@@ -603,6 +597,51 @@ impl Worker {
         };
         let record = self.chain.record(block).ok_or(Unproven::Unknown)?;
         Ok((record.clone(), claim.ok_or(Unproven::Unknown)?))
+    }
+
+    /// What keys held after `block`; or, where that costs too much and `or_newest`, what they hold now.
+    fn state_claim(
+        &mut self,
+        keys: &[StateKey],
+        block: BlockIndex,
+        or_newest: bool,
+    ) -> Result<(Record, Claim), Unproven> {
+        let shards = self.rules.shards;
+        let sound = (1..=KEYS_PER_PROOF_MAX).contains(&keys.len())
+            && keys.is_sorted_by(|before, after| before < after)
+            && keys.iter().all(|key| key.shard(shards) == self.shard);
+        if !sound || self.rules.leaves_out(Part::Tree) {
+            return Err(Unproven::Unknown);
+        }
+        let newest = self.chain.newest().ok_or(Unproven::NoRecord)?.clone();
+        let past = self.chain.record_up_to(block).filter(|past| past.block < newest.block).cloned();
+        let back = past.and_then(|past| Some((self.undo.back_to(past.block)?, past)));
+        let Some((back, past)) = back else {
+            let is_newest = block >= newest.block && block <= self.executed;
+            return if or_newest || is_newest {
+                Ok((newest, self.state_now(keys)))
+            } else {
+                Err(if block > self.executed { Unproven::Unknown } else { Unproven::Busy })
+            };
+        };
+        let (state, again) = self.tree.apply_undoable(&back);
+        assert_eq!(state, past.state, "taking blocks back leads to the state after block {}", past.block);
+        let claim = self.state_now(keys);
+        let state = self.tree.apply(&again);
+        assert_eq!(
+            state, newest.state,
+            "making blocks again leads to the state after block {}",
+            newest.block
+        );
+        Ok((past, claim))
+    }
+
+    /// What keys hold in the tree as it is.
+    fn state_now(&self, keys: &[StateKey]) -> Claim {
+        let ways: Vec<_> = keys.iter().map(|key| (*key, self.tree.prove(key))).collect();
+        let tree = codec::encode(&MultiProof::join(self.rules.shards, &ways));
+        let held = |key: &StateKey| (*key, self.tree.get(key).map(<[u8]>::to_vec));
+        Claim::State { leaves: keys.iter().map(held).collect(), tree }
     }
 
     /// The block in which a transaction of this shard ended.

@@ -65,6 +65,21 @@ impl Tree {
 
     /// Makes the changes of a block and gives the root after them.
     pub fn apply(&mut self, writes: &WriteSet) -> StateRoot {
+        self.renew(writes, false);
+        self.root()
+    }
+
+    /// The same, with the changes that take it back.
+    pub fn apply_undoable(&mut self, writes: &WriteSet) -> (StateRoot, WriteSet) {
+        self.renew(writes, true);
+        let mut undo = WriteSet::default();
+        for part in &mut self.parts {
+            part.take_before().iter().for_each(|(key, value)| undo.push(*key, value));
+        }
+        (self.root(), undo)
+    }
+
+    fn renew(&mut self, writes: &WriteSet, undoable: bool) {
         let changes: Vec<Change<'_>> = writes.iter().collect();
         for (key, _) in changes.first().into_iter().chain(changes.last()) {
             assert_eq!(key.shard(self.shards), self.shard, "a shard writes only keys of its own");
@@ -80,11 +95,10 @@ impl Tree {
             first = number + 1;
         }
         match self.threads.get() {
-            several @ 2.. if changes.len() >= CHANGES_FOR_THREADS => apply_on(several, shares),
-            _ => shares.into_iter().for_each(|(part, share)| part.apply(share)),
+            several @ 2.. if changes.len() >= CHANGES_FOR_THREADS => renew_on(several, shares, undoable),
+            _ => shares.into_iter().for_each(|(part, share)| part.apply(share, undoable)),
         }
         self.join();
-        self.root()
     }
 
     /// The root after all changes so far.
@@ -153,18 +167,18 @@ impl Tree {
 }
 
 /// Renews parts on several threads: each takes the next one that nobody took.
-fn apply_on(threads: usize, shares: Vec<Share<'_, '_>>) {
+fn renew_on(threads: usize, shares: Vec<Share<'_, '_>>, undoable: bool) {
     let waiting = Mutex::new(shares.into_iter());
     let work = || {
         loop {
             let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some((part, share)) = next else { break };
-            part.apply(share);
+            part.apply(share, undoable);
         }
     };
     thread::scope(|scope| {
         for _ in 1..threads.min(PARTS) {
-            scope.spawn(work);
+            scope.spawn(&work);
         }
         work();
     });

@@ -26,8 +26,8 @@ use fresnel_crypto::{Item, Verifier};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Attestation, AuthoritySet, ChainId, FailureCode, Genesis, Outcome, Receipt, Record, Sequence, ShardId,
-    Signature, SignedVertex, StateKey, TransactionId, VertexHead, codec,
+    Attestation, AuthoritySet, BlockIndex, ChainId, FailureCode, Genesis, Outcome, Receipt, Record, Sequence,
+    ShardId, Signature, SignedVertex, StateKey, TransactionId, VertexHead, codec,
     hash::Root,
     merkle::{self, Path},
     mmr,
@@ -133,7 +133,8 @@ pub struct AttestingVertex {
 /// What a proof is wanted of.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum Wanted {
-    /// What these keys of the shard hold: ascending, at most [`KEYS_PER_PROOF_MAX`].
+    /// What these keys of the shard hold: ascending, at most [`KEYS_PER_PROOF_MAX`]. After the last certified block where
+    /// that costs little, else after the newest one, which is waited for.
     State(Vec<StateKey>),
     /// How a transaction of the shard ended.
     Outcome(TransactionId),
@@ -145,6 +146,13 @@ pub enum Wanted {
         source: ShardId,
         /// Its place on the pair.
         sequence: Sequence,
+    },
+    /// What these keys, as above, held after a block of the last minute.
+    Past {
+        /// Which block; one without input left everything as it was.
+        block: BlockIndex,
+        /// The keys.
+        keys: Vec<StateKey>,
     },
 }
 

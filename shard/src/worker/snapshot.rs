@@ -121,6 +121,7 @@ impl Worker {
         let batching = config.batching.clone();
         let mut worker = Self::new(config, executor, tree, checkpoints);
         worker.executed = head.executed;
+        worker.undo.starts_after(last.block);
         worker.commit_time = head.commit_time;
         worker.blocks = Blocks::restore(head.commit, head.open, blocks.into());
         let mempool_config = fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching };

@@ -3,6 +3,7 @@
 
 mod checkpoints;
 mod disk;
+mod proofs;
 mod recovery;
 mod scenarios;
 mod toy;

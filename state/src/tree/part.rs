@@ -5,7 +5,7 @@ use fresnel_crypto::{
     hash::{EMPTY, Hash},
     prefetch,
 };
-use fresnel_types::StateKey;
+use fresnel_types::{StateKey, WriteSet};
 
 use super::{
     Change,
@@ -24,23 +24,31 @@ pub(super) struct Part {
     nodes: Nodes,
     visits: Visits,
     rehash: Rehash,
+    /// What the last changes replaced, when somebody wants to know.
+    before: WriteSet,
 }
 
 impl Part {
     /// The subtree at `depth`, without leaves.
     pub(super) fn new(depth: usize) -> Self {
-        Self { nodes: Nodes::new(depth), visits: Visits::default(), rehash: Rehash::default() }
+        let (visits, rehash) = (Visits::default(), Rehash::default());
+        Self { nodes: Nodes::new(depth), visits, rehash, before: WriteSet::default() }
     }
 
-    /// Makes changes, ascending by key, and renews the hash.
-    pub(super) fn apply(&mut self, changes: &[Change<'_>]) {
+    /// What the last changes replaced, when they were made to be undone.
+    pub(super) fn take_before(&mut self) -> WriteSet {
+        std::mem::take(&mut self.before)
+    }
+
+    /// Makes changes, ascending by key, and renews the hash; `undoable` when somebody takes what they replace.
+    pub(super) fn apply(&mut self, changes: &[Change<'_>], undoable: bool) {
         if self.nodes.count() == 0 {
             // As long as nothing is there, room costs nothing but memory.
             self.nodes.make_room(changes.iter().filter(|(_, value)| value.is_some()).count());
         }
         for slice in changes.chunks(SLICE) {
             self.visits.follow(&mut self.nodes, slice);
-            if self.write(slice) {
+            if self.write(slice, undoable) {
                 self.visits.follow(&mut self.nodes, slice);
             }
             self.rehash.run(&mut self.nodes, &self.visits, slice);
@@ -156,7 +164,7 @@ impl Part {
     }
 
     /// Writes the values, leaf by leaf. Gives whether leaves came or went, so that the ways of the changes are others now.
-    fn write(&mut self, changes: &[Change<'_>]) -> bool {
+    fn write(&mut self, changes: &[Change<'_>], undoable: bool) -> bool {
         for leaf in self.visits.ends().iter().filter_map(|end| end.leaf) {
             if let Some(first) = self.nodes.leaf(leaf).value.bytes().first() {
                 prefetch(first);
@@ -167,6 +175,9 @@ impl Part {
             // Which keys there are does not change by edits of others, and leaves keep their numbers.
             let reached = self.visits.ends()[place].leaf;
             let found = reached.filter(|leaf| self.nodes.leaf(*leaf).key == **key);
+            if undoable && (found.is_some() || value.is_some()) {
+                self.before.push(**key, found.map(|leaf| self.nodes.leaf(leaf).value.bytes()));
+            }
             match (found, value) {
                 (Some(leaf), Some(value)) => {
                     self.nodes.leaf_mut(leaf).value.set(value);

@@ -184,7 +184,12 @@ fn any_history_gives_the_root_of_the_reference() {
                 };
             }
             let block = writes(&block);
-            assert_eq!(tree.apply(&block), reference.apply(&block));
+            let old = tree.root();
+            let (new, undo) = tree.apply_undoable(&block);
+            assert_eq!(new, reference.apply(&block));
+            let (back, redo) = tree.apply_undoable(&undo);
+            assert_eq!(back, old, "what was done is undone");
+            assert_eq!(tree.apply(&redo), new, "and done again");
             assert_eq!(tree.len(), leaves.len());
             assert!(no_branch_is_lost(&tree));
         }
