@@ -17,6 +17,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use criterion::{Criterion, SamplingMode};
 use fresnel_benches::write_report;
 use fresnel_executor::{
@@ -74,9 +75,28 @@ fn table(accounts: u64) -> Table {
         let place = table.place(&StateKey(key));
         assert_eq!(u64::from(place), account, "places of a new table are dense");
         table.set_value(place, &[1_000_000, 0, EXISTS]);
+        if account % 100_000 == 99_999 {
+            table.take_changed();
+        }
     }
     table.take_changed();
     table
+}
+
+/// What ten million accounts add to the memory of this process, while they are there.
+fn memory() -> anyhow::Result<String> {
+    const ACCOUNTS: u64 = 10_000_000;
+    let resident = || -> anyhow::Result<u64> {
+        let status = std::fs::read_to_string("/proc/self/status")?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
+        Ok(line.trim().trim_end_matches(" kB").parse::<u64>()? << 10)
+    };
+    let before = resident()?;
+    let large = table(ACCOUNTS);
+    let bytes = resident()? - before;
+    assert_eq!(large.value(ACCOUNTS as Place - 1)[0], 1_000_000);
+    let each = bytes as f64 / ACCOUNTS as f64;
+    Ok(format!("\n{ACCOUNTS} accounts take {:.2} GB of memory, {each:.0} bytes each.\n", bytes as f64 / 1e9))
 }
 
 /// Executes a block and gives how long that took; what a block changed is taken outside of the time.
@@ -140,7 +160,7 @@ impl Pairs {
 fn main() -> anyhow::Result<()> {
     let mut criterion = Criterion::default()
         .sample_size(11)
-        .nresamples(1_000)
+        .nresamples(2_000)
         .warm_up_time(Duration::from_millis(20))
         .measurement_time(Duration::from_millis(100))
         .without_plots()
@@ -189,7 +209,7 @@ fn main() -> anyhow::Result<()> {
         group.finish();
     }
     criterion.final_summary();
-    write_report("executor", &table_of(&rows)?, &rows)
+    write_report("executor", &(table_of(&rows)? + &memory()?), &rows)
 }
 
 /// Two blocks, and the accounts they execute on.
