@@ -23,6 +23,7 @@ help:
 	@echo 'make demo    build, then run a local cluster of 4 authorities and 2 shards under load and audit it'
 	@echo 'make test    everything CI checks: format, lints, dependencies, tests, doc tests, a short bench'
 	@echo 'make model   check the TLA+ model of the commit rule `fast` with TLC (Java; about 4 minutes)'
+	@echo 'make model-engine   check the threads of the execution engine with loom and shuttle (about 4 minutes)'
 	@echo 'make build   only build the `fresnel` binary ($(FRESNEL))'
 	@echo 'make help    this list'
 

@@ -1,8 +1,9 @@
 //! The engine that executes the transactions of a block: one after the other, or on several threads with the same result.
 //!
-//! `program` is what it executes. `views` are what a transaction sees of the accounts. `versions` and `records` hold what
-//! is written and seen ahead of the commit frontier. `speculation` is the algorithm, with where it parts from
-//! its sources; `modes` decides when to use it; `pool` has the threads.
+//! `program` is what it executes. `views` are what a transaction sees of the accounts. `records` hold what is seen and written
+//! ahead of the commit frontier, `versions` finds it there. `speculation` is the algorithm, with where it parts from its
+//! sources and a diagram of what happens to a transaction; `frontier` commits; `modes` decides when to speculate; `pool` has
+//! the threads. `model` has the threads' protocol checked by loom and shuttle (`make model-engine`).
 
 mod frontier;
 mod modes;
