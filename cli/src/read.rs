@@ -108,7 +108,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     }
     println!("shard   {shard}, after block {block}");
     match shown.as_ref().and_then(|shown| shown.as_object()) {
-        Some(fields) => fields.iter().for_each(|(name, value)| println!("{name:<8}{value}")),
+        Some(fields) => fields.iter().for_each(|(name, value)| println!("{name:<10}{value}")),
         None => println!("nothing there yet"),
     }
     if let Some((certified, by)) = proven {
