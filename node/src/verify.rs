@@ -2,8 +2,12 @@
 //! connection always uses the same lane, so its messages reach a machine in order. The control plane has lanes of its
 //! own: a thousand signatures of transactions never stand before a vote. What clients submit is refused here, unchecked,
 //! when its worker is overloaded or when it waited here for too long.
+//!
+//! What waits together is checked together, signatures of several connections in one equation. Only who once showed a bad
+//! signature is checked apart from then on, so that nobody else pays for searching what is bad.
 
 use std::{
+    collections::BTreeSet,
     io, mem,
     sync::{Arc, atomic::AtomicU64},
 };
@@ -12,7 +16,7 @@ use fresnel_crypto::Verifier;
 use fresnel_types::{
     ClientId, Input, Message, Party, RejectionCode, ShardId, SignedTransaction, Verified, VerifyError,
     frame::{Header, Role, message_frame},
-    limits::SUBMISSION_MAX,
+    limits::{SUBMISSION_MAX, SUBMISSIONS_TOGETHER_MAX},
     message::Plane,
     status::Answer,
     verify::Rules,
@@ -94,7 +98,8 @@ impl Lanes {
             // Only on the control plane the same signatures come again.
             let verifier = if index < control { fresh.remembering(SIGNATURES_REMEMBERED) } else { fresh };
             let (rules, counters, gates) = (Arc::clone(rules), Arc::clone(counters), Arc::clone(gates));
-            let lane = Lane { rules, verifier, counters, gates, submissions: Vec::new() };
+            let lane =
+                Lane { rules, verifier, counters, gates, suspects: BTreeSet::new(), submissions: Vec::new() };
             spawn(format!("verify-{index}"), Box::new(move || lane.run(&waiting)))?;
             queues.push(queue);
         }
@@ -122,6 +127,8 @@ struct Lane {
     verifier: Verifier,
     counters: Arc<Counters>,
     gates: Arc<Gates>,
+    /// Who showed a bad signature: clients as long as they are connected, and parties of the committee.
+    suspects: BTreeSet<Party>,
     /// Submissions that are to be checked together.
     submissions: Vec<Submission>,
 }
@@ -168,6 +175,7 @@ impl Lane {
                     Work::Client { client, to, arrival } => self.client(&client, to, arrival, waited),
                     Work::Gone { client, inboxes } => {
                         self.submit();
+                        self.suspects.remove(&Party::Client(client));
                         inboxes.iter().for_each(|inbox| inbox.put(Input::Disconnected(client), None));
                     }
                     Work::Peer { .. } => unreachable!("links put nothing among what is of clients"),
@@ -180,14 +188,29 @@ impl Lane {
         }
     }
 
+    /// Checks messages together, each suspect's apart, and hands them on.
     fn judge(&mut self, pending: Vec<Pending>, messages: Vec<Message>) {
-        let verdicts = self.rules.verify(&mut self.verifier, messages);
-        for (Pending { from, inbox, closer, share }, verdict) in pending.into_iter().zip(verdicts) {
-            match verdict {
-                // What a connection said before its bad message still counts, what it said after does not.
-                _ if closer.is_closed() => {}
-                Ok(message) => inbox.put(Input::Message { from, message }, Some(share)),
-                Err(error) => self.refuse(&closer, error.into()),
+        let mut rest: Vec<_> = pending.into_iter().zip(messages).collect();
+        while let Some((Pending { from, .. }, _)) = rest.first() {
+            let (first, suspects) = (*from, &self.suspects);
+            let own = |from: &Party| {
+                if suspects.contains(&first) { *from == first } else { !suspects.contains(from) }
+            };
+            let (together, later): (Vec<_>, Vec<_>) =
+                rest.into_iter().partition(|(pending, _)| own(&pending.from));
+            rest = later;
+            let (pending, messages): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+            let verdicts = self.rules.verify(&mut self.verifier, messages);
+            for (Pending { from, inbox, closer, share }, verdict) in pending.into_iter().zip(verdicts) {
+                match verdict {
+                    // What a connection said before its bad message still counts, what it said after does not.
+                    _ if closer.is_closed() => {}
+                    Ok(message) => inbox.put(Input::Message { from, message }, Some(share)),
+                    Err(error) => {
+                        self.suspects.insert(from);
+                        self.refuse(&closer, error.into());
+                    }
+                }
             }
         }
     }
@@ -208,13 +231,26 @@ impl Lane {
                     let results = vec![Some(RejectionCode::Overloaded); transactions.len()];
                     return reply(client, header.to, &Message::Admission { request, results, retry_after });
                 }
+                if transactions.len() > SUBMISSION_MAX {
+                    let results = vec![Some(RejectionCode::Overloaded); transactions.len()];
+                    return reply(
+                        client,
+                        header.to,
+                        &Message::Admission { request, results, retry_after: 0 },
+                    );
+                }
                 let together: usize = self.submissions.iter().map(|other| other.transactions.len()).sum();
+                let is_suspect = self.suspects.contains(&Party::Client(id));
                 if self.submissions.first().is_some_and(|other| other.shard != shard)
-                    || together + transactions.len() > SUBMISSION_MAX
+                    || together + transactions.len() > SUBMISSIONS_TOGETHER_MAX
+                    || is_suspect
                 {
                     self.submit();
                 }
                 self.submissions.push(Submission { client: id, request, shard, transactions, inbox, share });
+                if is_suspect {
+                    self.submit();
+                }
             }
             (Message::Submit { request, transactions }, _) => {
                 let results = vec![Some(RejectionCode::WrongShard); transactions.len()];
@@ -260,6 +296,9 @@ impl Lane {
         for (client, request, count, inbox, share) in rest {
             let transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>> =
                 verdicts.by_ref().take(count).collect();
+            if transactions.iter().any(|verdict| matches!(verdict, Err(RejectionCode::BadSignature))) {
+                self.suspects.insert(Party::Client(client));
+            }
             inbox.put(Input::Submit { client, request, transactions }, Some(share));
         }
     }

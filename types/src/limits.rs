@@ -33,3 +33,6 @@ pub const ATTESTATIONS_PER_HEADER_MAX: usize = 64;
 
 /// Transactions in one submission of a client; a frame of them is about 100 kB.
 pub const SUBMISSION_MAX: usize = 512;
+
+/// Transactions of several submissions that are checked together: from about a thousand on, more cost no less each.
+pub const SUBMISSIONS_TOGETHER_MAX: usize = 2_048;

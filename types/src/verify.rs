@@ -14,7 +14,7 @@ use crate::{
     ablation::{NotForBenchmarks, Part},
     codec,
     identities::{Unsigned, addresses},
-    limits::{ATTESTATIONS_PER_HEADER_MAX, BATCH_BYTES_MAX, SUBMISSION_MAX},
+    limits::{ATTESTATIONS_PER_HEADER_MAX, BATCH_BYTES_MAX, SUBMISSIONS_TOGETHER_MAX},
     vertex::{vertex_signing_digest, vote_signing_digest},
 };
 
@@ -156,7 +156,7 @@ impl Rules {
     }
 
     /// Checks a client's transactions for `shard` together; one verdict each, in order. Beyond
-    /// [`SUBMISSION_MAX`] they are refused as overload.
+    /// [`SUBMISSIONS_TOGETHER_MAX`] they are refused as overload.
     pub fn verify_submission(
         &self,
         verifier: &mut Verifier,
@@ -165,7 +165,7 @@ impl Rules {
     ) -> Vec<Result<Verified<SignedTransaction>, RejectionCode>> {
         let mut signatures = Signatures::default();
         let mut verdicts = Vec::with_capacity(transactions.len());
-        let hashed = Hashed::of(&transactions[..transactions.len().min(SUBMISSION_MAX)]);
+        let hashed = Hashed::of(&transactions[..transactions.len().min(SUBMISSIONS_TOGETHER_MAX)]);
         for (owner, signed) in transactions.iter().enumerate() {
             let verdict = match hashed.addresses.get(owner) {
                 Some(sender) => self.transaction_form(shard, &signed.transaction, sender),
