@@ -74,8 +74,8 @@ pub enum ExecutorMode {
     Speculative,
 }
 
-impl std::fmt::Display for ExecutorMode {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for ExecutorMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Serial => "serial",
             Self::Auto => "auto",
@@ -84,7 +84,7 @@ impl std::fmt::Display for ExecutorMode {
     }
 }
 
-impl std::str::FromStr for ExecutorMode {
+impl FromStr for ExecutorMode {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {

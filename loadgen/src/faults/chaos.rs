@@ -14,7 +14,7 @@ pub fn rounds(seed: u64, count: u32, processes: &[Hosted]) -> Vec<Fault> {
     let mut random = ChaCha12Rng::seed_from_u64(seed);
     // Beside the streams of the workload and of the accounts' keys.
     random.set_stream(u64::MAX - 1);
-    let mut below = |bound: usize| (u64::from(random.next_u32()) * bound as u64 >> 32) as usize;
+    let mut below = |bound: usize| ((u64::from(random.next_u32()) * bound as u64) >> 32) as usize;
     let mut faults = Vec::new();
     for round in 0..count {
         let (authority, roles) = &processes[below(processes.len())];

@@ -1,7 +1,7 @@
 //! Clients that pay and read at random while processes are killed and restarted, and write down what they see.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     net::SocketAddr,
     sync::{Arc, Mutex},
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -186,9 +186,8 @@ struct Links(BTreeMap<(usize, ShardId), Client>);
 impl Links {
     async fn to(&mut self, shared: &Shared, authority: usize, shard: ShardId) -> Option<&mut Client> {
         let place = (authority, shard);
-        if !self.0.contains_key(&place) {
-            let client = Client::connect(*shared.places.get(&place)?, shared.chain).await.ok()?;
-            self.0.insert(place, client);
+        if let Entry::Vacant(vacant) = self.0.entry(place) {
+            vacant.insert(Client::connect(*shared.places.get(&place)?, shared.chain).await.ok()?);
         }
         self.0.get_mut(&place)
     }
