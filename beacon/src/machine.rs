@@ -327,7 +327,8 @@ impl Machine for Beacon {
             | Input::Connected(_)
             | Input::Disconnected(_)
             | Input::Submit { .. }
-            | Input::Checkpointed(_) => {}
+            | Input::Checkpointed(_)
+            | Input::Recalled(..) => {}
         }
         self.settle(now, effects);
         if self.propose(now, effects) {

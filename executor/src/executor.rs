@@ -83,6 +83,15 @@ impl Executor {
         self.accounts.find(&Account::key(owner)).and_then(|place| self.accounts.get(place))
     }
 
+    /// The accounts of `owners`, in order.
+    pub fn accounts(&self, owners: &[Address]) -> Vec<Option<Account>> {
+        let keys = fresnel_types::identities::state_keys(owners, Account::NAME);
+        let mut places = Vec::with_capacity(owners.len());
+        self.accounts.directory().find_all(&keys, &mut places);
+        let opened = |place| if place == UNKNOWN { None } else { self.accounts.get(place) };
+        places.into_iter().map(opened).collect()
+    }
+
     /// This shard's accounts with another.
     pub fn pair(&self, other: ShardId) -> PairLeaf {
         self.pairs[other.index()].leaf

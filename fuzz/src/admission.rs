@@ -4,7 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use fresnel_crypto::{SigningKey, Verifier};
-use fresnel_mempool::{Batching, Config, Mempool};
+use fresnel_mempool::{Batching, Candidate, Config, Mempool};
 use fresnel_types::{
     Ablation, Action, Address, Amount, Authority, AuthorityIndex, Batch, ClientId, CommitIndex, Effect,
     Genesis, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters, Party, PublicKey,
@@ -84,11 +84,18 @@ impl Game {
         let signed: Vec<_> = nonces.map(|nonce| self.transaction(sender, nonce)).collect();
         let ids: Vec<_> = signed.iter().map(|signed| signed.transaction.id()).collect();
         let verdicts = self.rules.verify_submission(&mut Verifier::with_seed([0; 32]), ShardId(0), signed);
-        let verdicts =
-            verdicts.into_iter().zip(&ids).map(|(verdict, id)| verdict.map(|signed| (*id, signed))).collect();
-        let account = |_: &Address| Some(Account { balance: Amount(16), ..Account::default() });
+        let account = Some(Account { balance: Amount(16), ..Account::default() });
+        let candidates = verdicts
+            .into_iter()
+            .zip(&ids)
+            .map(|(verdict, &id)| {
+                let signed = verdict?;
+                let sender = signed.transaction.sender.address();
+                Ok(Candidate { id, sender, account, signed })
+            })
+            .collect();
         let now = self.now;
-        let submission = self.mempool.submit(now, client, verdicts, now, &account, &mut self.effects);
+        let submission = self.mempool.submit(now, client, candidates, now, &mut self.effects);
         assert_eq!(submission.results.len(), ids.len(), "one result per transaction");
         let full = |code: &Option<RejectionCode>| {
             matches!(code, Some(RejectionCode::Overloaded | RejectionCode::Quota))

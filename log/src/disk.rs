@@ -27,6 +27,17 @@ pub trait Disk {
     /// When it cannot be read.
     fn read(&self, name: &str) -> io::Result<Vec<u8>>;
 
+    /// A part of a file, unsynced writes included.
+    ///
+    /// # Errors
+    /// When it is not within the file or cannot be read.
+    fn read_part(&self, name: &str, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let whole = self.read(name)?;
+        let start = usize::try_from(offset).map_err(io::Error::other)?;
+        let part = start.checked_add(bytes).and_then(|end| whole.get(start..end));
+        part.map(<[u8]>::to_vec).ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+    }
+
     /// Overwrites bytes within the file. Durable only after [`Disk::sync`].
     ///
     /// # Errors

@@ -114,6 +114,8 @@ pub struct Log<D> {
     place: Place,
     /// The number of the next entry.
     next: EntryNumber,
+    /// Segment and offset of every entry before it that is not forgotten.
+    places: VecDeque<(u64, u32)>,
     /// The checksum over all record heads so far: the next segment's `chain`.
     chain: u32,
     /// The size of the last segment.
@@ -195,6 +197,7 @@ impl<D: Disk> Log<D> {
             closed,
             place,
             next: reader.next(),
+            places: reader.places,
             chain: scan.chain,
             size: bytes.len(),
             end: scan.end,
@@ -226,6 +229,7 @@ impl<D: Disk> Log<D> {
                 encode_into(buffer, entry)
             });
             log.chain = segment::extend_chain(log.chain, &head);
+            log.places.push_back((place.segment, log.end as u32));
             log.end += bytes;
             log.next.0 += 1;
             if log.buffer.len() >= BUFFER_BYTES { log.flush() } else { Ok(()) }
@@ -264,6 +268,7 @@ impl<D: Disk> Log<D> {
                 let oldest = log.closed[0];
                 log.disk.remove(&segment::name(oldest.segment))?;
                 log.closed.pop_front();
+                while log.places.pop_front_if(|(segment, _)| *segment == oldest.segment).is_some() {}
                 left -= oldest.bytes;
                 forgotten.segments += 1;
                 forgotten.bytes += oldest.bytes;
@@ -271,6 +276,29 @@ impl<D: Disk> Log<D> {
             Ok(())
         })?;
         Ok(forgotten)
+    }
+
+    /// Reads an entry again; none when it is forgotten, or was never appended.
+    ///
+    /// # Errors
+    /// When the disk fails or the entry is not as it was written.
+    pub fn read(&self, number: EntryNumber) -> Result<Option<LogEntry>, LogError> {
+        let first = self.next.0 - self.places.len() as u64;
+        let place =
+            number.0.checked_sub(first).and_then(|place| self.places.get(usize::try_from(place).ok()?));
+        let Some(&(segment, offset)) = place else { return Ok(None) };
+        let at = offset as usize;
+        let record = if segment == self.place.segment && at >= self.written {
+            let record = &self.buffer[at - self.written..];
+            record[..segment::HEAD_BYTES + segment::body_bytes(record)].to_vec()
+        } else {
+            let name = segment::name(segment);
+            let head = self.disk.read_part(&name, u64::from(offset), segment::HEAD_BYTES)?;
+            let bytes = segment::HEAD_BYTES + segment::body_bytes(&head);
+            self.disk.read_part(&name, u64::from(offset), bytes)?
+        };
+        let damaged = LogError::Damaged { segment, offset: u64::from(offset) };
+        segment::body(&record).and_then(|body| decode(body).ok()).map(Some).ok_or(damaged)
     }
 
     /// Whether anything was appended and not synced.
@@ -301,6 +329,7 @@ impl<D: Disk> Log<D> {
             closed: VecDeque::new(),
             place: Place { segment: 0, chain: 0 },
             next: EntryNumber(0),
+            places: VecDeque::new(),
             chain: 0,
             size: 0,
             end: 0,
@@ -373,11 +402,12 @@ struct Reader {
     /// What the next segment's header must say; unknown while what was before the oldest segment is forgotten.
     chain: Option<u32>,
     entries: Entries,
+    places: VecDeque<(u64, u32)>,
 }
 
 impl Reader {
     fn new(oldest: u64) -> Self {
-        Self { chain: (oldest == 0).then_some(0), entries: Entries::default() }
+        Self { chain: (oldest == 0).then_some(0), entries: Entries::default(), places: VecDeque::new() }
     }
 
     /// The number that the next entry gets.
@@ -405,6 +435,7 @@ impl Reader {
             let entry = decode(body).ok().filter(|entry| segment::kind(entry) == *kind);
             let unknown = LogError::Unknown { segment, offset: *offset as u64 };
             self.entries.entries.push(entry.ok_or(unknown)?);
+            self.places.push_back((segment, *offset as u32));
         }
         self.chain = Some(scan.chain);
         Ok(())

@@ -182,6 +182,17 @@ fn head_at(place: Place, bytes: &[u8], offset: usize) -> Option<Head> {
     })
 }
 
+/// The length of the body of a record, of which these are the first bytes.
+pub(crate) fn body_bytes(head: &[u8]) -> usize {
+    u32_at(head, 0) as usize
+}
+
+/// The body of a record, when it is as it was written.
+pub(crate) fn body(record: &[u8]) -> Option<&[u8]> {
+    let body = record.get(HEAD_BYTES..)?;
+    (crc32c::crc32c(body) == u32_at(record, 16)).then_some(body)
+}
+
 /// The good records at the beginning of a segment.
 pub(crate) struct Scan<'a> {
     /// Offset, kind and body of each.

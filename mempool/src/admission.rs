@@ -4,10 +4,24 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use fresnel_types::{
-    Address, ClientId, IdMap, RejectionCode, Timestamp, Transaction, TransactionId, leaves::Account,
+    Address, ClientId, IdMap, RejectionCode, SignedTransaction, Timestamp, TransactionId, Verified,
+    leaves::Account,
 };
 
 use crate::{Batching, limits::REMEMBERED_MAX};
+
+/// A client's transaction, with what it is judged by.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Its id.
+    pub id: TransactionId,
+    /// The address of its sender.
+    pub sender: Address,
+    /// The sender's account as last executed, if it was opened.
+    pub account: Option<Account>,
+    /// The transaction.
+    pub signed: Verified<SignedTransaction>,
+}
 
 /// A pending transaction as the quotas know it.
 #[derive(Clone, Copy, Debug)]
@@ -56,16 +70,16 @@ pub(crate) struct Horizon {
 }
 
 impl Admission {
-    /// Admits a transaction, which has this id, or says why not.
+    /// Admits a transaction or says why not.
     pub(crate) fn admit(
         &mut self,
         limits: &Batching,
         horizon: Horizon,
         client: ClientId,
-        id: TransactionId,
-        transaction: &Transaction,
-        account: &dyn Fn(&Address) -> Option<Account>,
+        candidate: &Candidate,
     ) -> Result<Member, RejectionCode> {
+        let &Candidate { id, sender, account, ref signed } = candidate;
+        let transaction = &signed.transaction;
         // Whatever else holds of it by now, who sends again what is here wants to hear how it goes on.
         if self.known.contains(&id) {
             return Err(RejectionCode::Duplicate);
@@ -73,8 +87,7 @@ impl Admission {
         if transaction.valid_until < horizon.earliest || transaction.valid_until > horizon.latest {
             return Err(RejectionCode::Expired);
         }
-        let sender = transaction.sender.address();
-        let Some(account) = account(&sender) else {
+        let Some(account) = account else {
             return Err(RejectionCode::Unfunded);
         };
         if !account.accepts(transaction.nonce) {

@@ -15,6 +15,7 @@ mod mempool;
 mod own;
 mod store;
 
+pub use admission::Candidate;
 pub use config::{Batching, Config};
 pub use mempool::{Counters, Mempool, Piece, Submission};
 

@@ -39,3 +39,10 @@ pub(crate) const IDS_MAX: usize = 4_096;
 /// Floor depths for which a batch that a proposal named is kept while it is not ordered. One depth would do for a
 /// beacon that is up to date; one that catches up hears of proposals far above its own round.
 pub(crate) const NAMED_DEPTHS: u64 = 4;
+
+/// Bytes of ordered batches that wait in memory to be executed: many full blocks. A worker that stands still leaves what
+/// comes after them to its log.
+pub(crate) const ORDERED_BYTES_MAX: usize = 128 << 20;
+
+/// Batches for peers that are asked for in the log at a time; a peer that asks for more asks again.
+pub(crate) const RECALLS_MAX: usize = 64;

@@ -1,16 +1,18 @@
 //! The sub-machine: what clients submit, peers send and the order says, handed to its parts.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
 use fresnel_types::{
-    Address, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, Effect, LogEntry, Message, Order,
-    OrderEvent, Party, RejectionCode, Round, ShardId, SignedTransaction, Timestamp, TransactionId, Verified,
-    codec, leaves::Account, limits::BATCH_BYTES_MAX,
+    AuthorityIndex, Batch, BatchId, BatchRef, ClientId, Effect, EntryNumber, LogEntry, Message, Order,
+    OrderEvent, Party, RejectionCode, Round, ShardId, SignedTransaction, Timestamp, TransactionId, codec,
+    limits::BATCH_BYTES_MAX,
 };
 
 use crate::{
     Config,
-    admission::{Admission, Horizon, Member},
+    admission::{Admission, Candidate, Horizon, Member},
     fetch::{Fetch, Reason},
-    limits::{IDS_MAX, NAMED_DEPTHS, REQUEST_BATCHES_MAX, RETRY_AFTER_MAX, RETRY_AFTER_MIN},
+    limits::{IDS_MAX, NAMED_DEPTHS, RECALLS_MAX, REQUEST_BATCHES_MAX, RETRY_AFTER_MAX, RETRY_AFTER_MIN},
     own::{Open, OwnBatches},
     store::{State, Store},
 };
@@ -30,6 +32,10 @@ pub struct Mempool {
     own: OwnBatches,
     store: Store,
     fetch: Fetch,
+    /// Own entries of the log whose numbers are not known yet, in order.
+    unnumbered: VecDeque<BatchId>,
+    /// What was asked of the log, with the peers that it is for.
+    recalls: BTreeMap<EntryNumber, (BatchId, BTreeSet<AuthorityIndex>)>,
     /// The highest round known: of an own proposal, or where the last floor was set.
     round: Round,
     floor: Round,
@@ -84,6 +90,8 @@ impl Mempool {
                 config.batching.retained_bytes,
             ),
             fetch: Fetch::new(config.authority, config.shard, committee.size()),
+            unnumbered: VecDeque::new(),
+            recalls: BTreeMap::new(),
             round: Round(0),
             floor: Round(0),
             lag: 0,
@@ -97,10 +105,10 @@ impl Mempool {
     ///
     /// Own ones not ordered yet are outstanding again, acknowledged by nobody else. Of the others' it is not known
     /// which a proposal had named, so all are kept as if one had.
-    pub fn recover_batch(&mut self, bytes: Vec<u8>) {
+    pub fn recover_batch(&mut self, entry: EntryNumber, bytes: Vec<u8>) {
         let id = BatchId::of(&bytes);
         if self.store.contains(&id) {
-            return;
+            return self.store.logged(&id, entry);
         }
         let batch: Batch = codec::decode(&bytes).expect("the log holds only batches that were read before");
         let state = match self.fetch.arrived(&id) {
@@ -111,37 +119,72 @@ impl Mempool {
         if state == State::Own {
             self.seal_again(id, bytes.len(), &batch);
         }
-        self.store.insert(id, batch.author, bytes, state);
+        self.store.insert(name(id, bytes.len(), &batch), batch.author, bytes, state);
+        self.store.logged(&id, entry);
+    }
+
+    /// The log was replayed: from now on what it has need not be in memory.
+    pub fn replayed(&mut self) {
+        self.store.replayed();
+        self.recalls.clear();
+    }
+
+    /// The next of the batches that the effects so far persist is this entry of the log.
+    pub fn logged(&mut self, entry: EntryNumber) {
+        let id = self.unnumbered.pop_front().expect("a batch is persisted by its mempool alone");
+        self.store.logged(&id, entry);
+    }
+
+    /// The log gave an entry, or said that it has forgotten it.
+    pub fn recalled(&mut self, entry: EntryNumber, bytes: Option<Vec<u8>>, effects: &mut Vec<Effect>) {
+        let Some((id, peers)) = self.recalls.remove(&entry) else { return };
+        let Some(bytes) = bytes else { return self.store.lost(&id) };
+        for peer in peers {
+            let to = Party::Worker(peer, self.config.shard);
+            effects.push(send(to, Message::Batch(bytes.clone())));
+        }
+        self.store.recalled(&id, bytes);
+    }
+
+    /// Asks the log for a batch that is not in memory: for a peer, or to be executed.
+    fn recall(&mut self, id: &BatchId, peer: Option<AuthorityIndex>, effects: &mut Vec<Effect>) {
+        let Some(entry) = self.store.left_to_log(id) else { return };
+        if !self.recalls.contains_key(&entry) {
+            if peer.is_some() && self.recalls.len() >= RECALLS_MAX {
+                return;
+            }
+            effects.push(Effect::Recall(entry));
+        }
+        self.recalls.entry(entry).or_insert_with(|| (*id, BTreeSet::new())).1.extend(peer);
     }
 
     /// An own batch that is not ordered is outstanding again, acknowledged by nobody else.
     fn seal_again(&mut self, id: BatchId, bytes: usize, batch: &Batch) {
         let members: Vec<_> = batch.transactions.iter().map(member).collect();
         members.iter().for_each(|member| self.admission.add(member));
-        let name = BatchRef { id, count: members.len() as u32, bytes: bytes as u32 };
-        self.own.seal(&self.config.rules.committee, None, name, members);
+        self.own.seal(&self.config.rules.committee, None, name(id, bytes, batch), members);
     }
 
     /// Takes a batch from the part of the log that a checkpoint covers, after [`Self::restore`]. Unless the checkpoint
     /// holds it, nothing waits for it but peers that may lack it.
-    pub fn recover_covered(&mut self, bytes: Vec<u8>) {
+    pub fn recover_covered(&mut self, entry: EntryNumber, bytes: Vec<u8>) {
         let id = BatchId::of(&bytes);
         if !self.store.contains(&id)
-            && let Some((author, _)) = head(id, &bytes, self.config.shard)
+            && let Some((author, name)) = head(id, &bytes, self.config.shard)
         {
-            self.store.insert_executed(id, author, bytes);
+            self.store.insert_executed(name, author, bytes);
         }
+        self.store.logged(&id, entry);
     }
 
-    /// A client's transactions with their ids, judged by the last executed state that `account` reads and the time of the last
-    /// commit, 0 before the first.
+    /// A client's transactions, judged by what stands beside them and by the time of the last commit, 0 before the
+    /// first.
     pub fn submit(
         &mut self,
         now: Timestamp,
         client: ClientId,
-        transactions: Vec<Result<(TransactionId, Verified<SignedTransaction>), RejectionCode>>,
+        transactions: Vec<Result<Candidate, RejectionCode>>,
         commit_time: Timestamp,
-        account: &dyn Fn(&Address) -> Option<Account>,
         effects: &mut Vec<Effect>,
     ) -> Submission {
         let base = if commit_time == Timestamp(0) { now } else { commit_time };
@@ -152,14 +195,11 @@ impl Mempool {
             is_late: false,
         };
         let mut results = Vec::with_capacity(transactions.len());
-        for signed in transactions {
-            let admitted = signed.and_then(|(id, signed)| {
-                let signed = signed.into_inner();
+        for candidate in transactions {
+            let admitted = candidate.and_then(|candidate| {
                 let horizon = Horizon { is_late: self.is_late(age), ..horizon };
-                let limits = &self.config.batching;
-                self.admission
-                    .admit(limits, horizon, client, id, &signed.transaction, account)
-                    .map(|member| (signed, member))
+                let member = self.admission.admit(&self.config.batching, horizon, client, &candidate)?;
+                Ok((candidate.signed.into_inner(), member))
             });
             match admitted {
                 Ok((signed, member)) => {
@@ -230,11 +270,12 @@ impl Mempool {
         let (bytes, name) = Batch { author: authority, shard, transactions }.seal();
         self.counters.sealed += 1;
         effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
+        self.unnumbered.push_back(name.id);
         effects.push(send(Party::Beacon(authority), Message::Stored(vec![name])));
         if !self.peers.is_empty() {
             effects.push(Effect::Send { to: self.peers.clone(), message: Message::Batch(bytes.clone()) });
         }
-        self.store.insert(name.id, authority, bytes, State::Own);
+        self.store.insert(name, authority, bytes, State::Own);
         self.own.seal(&self.config.rules.committee, Some(now), name, members);
     }
 
@@ -279,6 +320,8 @@ impl Mempool {
                     if let Some(bytes) = self.store.get(id) {
                         let to = Party::Worker(peer, self.config.shard);
                         effects.push(send(to, Message::Batch(bytes.to_vec())));
+                    } else {
+                        self.recall(id, Some(peer), effects);
                     }
                 }
             }
@@ -317,8 +360,9 @@ impl Mempool {
             };
             self.counters.stored += 1;
             effects.push(Effect::Persist(LogEntry::Batch(bytes.clone())));
+            self.unnumbered.push_back(id);
             effects.push(send(Party::Beacon(own), Message::Stored(vec![name])));
-            self.store.insert(id, author, bytes, state);
+            self.store.insert(name, author, bytes, state);
             self.ask(now, effects);
         }
         if author != own && (fresh || author == peer) {
@@ -349,7 +393,7 @@ impl Mempool {
     }
 
     fn tell_stored(&self, ids: &[BatchId], effects: &mut Vec<Effect>) {
-        let name = |id: &BatchId| Some(head(*id, self.store.get(id)?, self.config.shard)?.1);
+        let name = |id: &BatchId| self.store.name(id);
         for ids in ids.chunks(IDS_MAX) {
             let names = ids.iter().filter_map(name).collect();
             effects.push(send(Party::Beacon(self.config.authority), Message::Stored(names)));
@@ -373,7 +417,9 @@ impl Mempool {
                         self.admission.release(&member);
                         done.push(member.id);
                     }
-                    if !self.store.ordered(&id) {
+                    if self.store.ordered(&id) {
+                        self.store.spill(&id);
+                    } else {
                         self.fetch.want(id, ordered.author, Reason::Ordered);
                     }
                 }
@@ -399,12 +445,17 @@ impl Mempool {
         self.store.executed(batch);
     }
 
-    /// The bytes of a batch, if they are here.
+    /// Whether a batch is here, in memory or in the log.
+    pub fn holds(&self, id: &BatchId) -> bool {
+        self.store.contains(id)
+    }
+
+    /// The bytes of a batch, if they are in memory. [`Self::want`] brings those that are not.
     pub fn batch(&self, id: &BatchId) -> Option<&[u8]> {
         self.store.get(id)
     }
 
-    /// Fetches an ordered batch that is not here; idempotent. [`Self::order`] has done so for every batch it saw.
+    /// Fetches an ordered batch that is not in memory, from the log or from others; idempotent. [`Self::order`] has done so for every batch it saw.
     pub fn want(
         &mut self,
         now: Timestamp,
@@ -412,7 +463,9 @@ impl Mempool {
         batch: BatchRef,
         effects: &mut Vec<Effect>,
     ) {
-        if !self.store.ordered(&batch.id) {
+        if self.store.ordered(&batch.id) {
+            self.recall(&batch.id, None, effects);
+        } else {
             self.fetch.want(batch.id, author, Reason::Ordered);
             self.ask(now, effects);
         }
@@ -480,7 +533,7 @@ impl Mempool {
     /// Own batches that are sealed and not ordered, in seal order.
     #[cfg(test)]
     pub(crate) fn own_names(&self) -> Vec<BatchRef> {
-        self.own.ids().filter_map(|id| Some(head(*id, self.store.get(id)?, self.config.shard)?.1)).collect()
+        self.own.ids().filter_map(|id| self.store.name(id)).collect()
     }
 
     /// Transactions admitted here and not ordered.
@@ -502,6 +555,11 @@ fn member(signed: &SignedTransaction) -> Member {
         client: None,
         fee: transaction.fee.0,
     }
+}
+
+/// The name of a batch of so many bytes.
+fn name(id: BatchId, bytes: usize, batch: &Batch) -> BatchRef {
+    BatchRef { id, count: batch.transactions.len() as u32, bytes: bytes as u32 }
 }
 
 /// The author of a batch of the shard, and its name. Its first bytes alone are read: the rest was checked with the

@@ -5,13 +5,13 @@ use std::{collections::BTreeMap, sync::Arc};
 use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_types::{
     Action, Address, Amount, Authority, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, CommitIndex,
-    Effect, Genesis, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters, Party, PublicKey,
-    RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp, Transaction, TransactionId,
+    Effect, EntryNumber, Genesis, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters,
+    Party, PublicKey, RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp, Transaction,
     Verified, genesis::Allocation, leaves::Account, limits::PROTOCOL_VERSION, verify::Rules,
 };
 use proptest::prelude::*;
 
-use crate::{Batching, Config, Mempool, Submission};
+use crate::{Batching, Candidate, Config, Mempool, Submission};
 
 const SHARD: ShardId = ShardId(0);
 const CLIENT: ClientId = ClientId(1);
@@ -61,11 +61,20 @@ fn transfer(sender: u8, nonce: u64) -> Transaction {
     }
 }
 
-fn verified(
+/// Candidates whose accounts, if there are any, own `balance` each.
+fn candidates(
     transactions: Vec<SignedTransaction>,
-) -> Vec<Result<(TransactionId, Verified<SignedTransaction>), RejectionCode>> {
+    balance: Option<u64>,
+) -> Vec<Result<Candidate, RejectionCode>> {
     let verdicts = rules(1).verify_submission(&mut Verifier::with_seed([0; 32]), SHARD, transactions);
-    verdicts.into_iter().map(|verdict| verdict.map(|signed| (signed.transaction.id(), signed))).collect()
+    let account = balance.map(|balance| Account { balance: Amount(balance), ..Account::default() });
+    let candidate = |signed: Verified<SignedTransaction>| Candidate {
+        id: signed.transaction.id(),
+        sender: signed.transaction.sender.address(),
+        account,
+        signed,
+    };
+    verdicts.into_iter().map(|verdict| verdict.map(candidate)).collect()
 }
 
 /// Submits for accounts that own `balance` each.
@@ -79,8 +88,7 @@ fn submit(
         let seed = (0..=255).find(|seed| PublicKey::of(&key(*seed)) == transaction.sender).unwrap();
         transaction.clone().sign(&key(seed))
     });
-    let account = |_: &Address| Some(Account { balance: Amount(balance), ..Account::default() });
-    mempool.submit(NOW, CLIENT, verified(signed.collect()), NOW, &account, effects)
+    mempool.submit(NOW, CLIENT, candidates(signed.collect(), Some(balance)), NOW, effects)
 }
 
 fn submit_one(mempool: &mut Mempool, nonce: u64, effects: &mut Vec<Effect>) {
@@ -249,26 +257,18 @@ fn each_reason_to_refuse_is_named() {
     assert_eq!((one(transfer(2, 0), 100), one(transfer(2, 1), 100)), (None, None));
     assert_eq!(one(transfer(3, 0), 100), Some(RejectionCode::Quota), "of the connection");
     let other = |mempool: &mut Mempool, sender| {
-        let signed = verified(vec![transfer(sender, 0).sign(&key(sender))]);
-        let account = |_: &Address| Some(Account { balance: Amount(100), ..Account::default() });
-        mempool.submit(NOW, ClientId(2), signed, NOW, &account, &mut vec![])
+        let signed = candidates(vec![transfer(sender, 0).sign(&key(sender))], Some(100));
+        mempool.submit(NOW, ClientId(2), signed, NOW, &mut vec![])
     };
     assert_eq!(other(&mut mempool, 3).results, vec![None]);
     assert_eq!(other(&mut mempool, 4).results, vec![None]);
     let refused = other(&mut mempool, 5);
     assert_eq!(refused.results, vec![Some(RejectionCode::Overloaded)]);
     assert!(refused.retry_after > 0);
-    let none = mempool.submit(
-        NOW,
-        CLIENT,
-        verified(vec![transfer(6, 0).sign(&key(6))]),
-        NOW,
-        &|_| None,
-        &mut vec![],
-    );
+    let none = candidates(vec![transfer(6, 0).sign(&key(6))], None);
+    let none = mempool.submit(NOW, CLIENT, none, NOW, &mut vec![]);
     assert_eq!(none.results, vec![Some(RejectionCode::Unfunded)], "no account");
-    let passed =
-        mempool.submit(NOW, CLIENT, vec![Err(RejectionCode::BadSignature)], NOW, &|_| None, &mut vec![]);
+    let passed = mempool.submit(NOW, CLIENT, vec![Err(RejectionCode::BadSignature)], NOW, &mut vec![]);
     assert_eq!(passed.results, vec![Some(RejectionCode::BadSignature)]);
     assert_eq!(mempool.pending(), 7);
 }
@@ -278,9 +278,8 @@ fn what_would_wait_too_long_is_refused_early_and_peers_never_are() {
     let mut mempool = mempool(0, 4, Batching { queue_age_max: 500_000, ..Batching::default() });
     let mut effects = vec![];
     let mut at = |mempool: &mut Mempool, now: Timestamp, nonce| {
-        let signed = verified(vec![transfer(1, nonce).sign(&key(1))]);
-        let account = |_: &Address| Some(Account { balance: Amount(10_000), ..Account::default() });
-        mempool.submit(now, CLIENT, signed, now, &account, &mut effects)
+        let signed = candidates(vec![transfer(1, nonce).sign(&key(1))], Some(100_000));
+        mempool.submit(now, CLIENT, signed, now, &mut effects)
     };
     let expected = |code, retry_after| Submission { results: vec![code], retry_after };
     assert_eq!(at(&mut mempool, NOW, 0), expected(None, 0));
@@ -315,9 +314,9 @@ fn who_sends_again_what_is_here_hears_so_whatever_became_of_it() {
     let mut mempool = mempool(0, 4, Batching::default());
     let effects = &mut vec![];
     submit_one(&mut mempool, 0, effects);
-    let signed = || verified(vec![transfer(1, 0).sign(&key(1))]);
+    let signed = candidates(vec![transfer(1, 0).sign(&key(1))], None);
     let later = NOW.plus(1_000_000_000_000);
-    let again = mempool.submit(later, ClientId(2), signed(), later, &|_| None, effects);
+    let again = mempool.submit(later, ClientId(2), signed, later, effects);
     assert_eq!(again.results, vec![Some(RejectionCode::Duplicate)], "expired and without funds by now");
 }
 
@@ -491,7 +490,7 @@ fn after_a_restart_own_unordered_batches_go_out_again() {
     let (foreign, foreign_name) = batch(1, 2);
     let mut effects = vec![];
     for bytes in [&done, &waiting, &foreign] {
-        mempool.recover_batch(bytes.clone());
+        mempool.recover_batch(EntryNumber(0), bytes.clone());
     }
     mempool.order(NOW, &order(0, 0, vec![ordered(0, done_name)]), &mut effects);
     assert_eq!(mempool.pending(), 1);
@@ -529,7 +528,7 @@ fn a_checkpoint_holds_what_is_not_executed() {
     let mut before = mempool(0, 4, Batching::default());
     let mut effects = vec![];
     for (author, nonce) in [(0, 0), (0, 1), (1, 2), (1, 3), (0, 4), (0, 5)] {
-        before.recover_batch(batch(author, nonce).0);
+        before.recover_batch(EntryNumber(0), batch(author, nonce).0);
     }
     before.handle(NOW, worker(2), Message::Batch(batch(2, 6).0), &mut effects);
     let own = [0, 1, 5].map(|nonce| batch(0, nonce).1);
@@ -542,8 +541,8 @@ fn a_checkpoint_holds_what_is_not_executed() {
     let mut after = restored(&before, &[again]);
     assert_eq!((after.pending(), before.pending()), (3, 3));
     assert!(after.batch(&done.id).is_none());
-    after.recover_covered(batch(1, 2).0);
-    after.recover_covered(batch(0, 1).0);
+    after.recover_covered(EntryNumber(0), batch(1, 2).0);
+    after.recover_covered(EntryNumber(0), batch(0, 1).0);
     assert!([done, ordered_one, again, batch(2, 6).1].iter().all(|batch| after.batch(&batch.id).is_some()));
     for nonce in [1, 4] {
         let duplicate = submit(&mut after, &[transfer(2, nonce)], 1_000, &mut effects);
@@ -563,14 +562,54 @@ fn an_executed_batch_that_is_ordered_again_is_not_dropped_for_room() {
     let (_, name) = batch(1, 0);
     let (large, large_name) = batch(1, 1);
     let mut mempool = mempool(0, 4, Batching { retained_bytes: large.len(), ..Batching::default() });
-    mempool.recover_covered(batch(1, 0).0);
+    mempool.recover_covered(EntryNumber(0), batch(1, 0).0);
     mempool.order(NOW, &order(0, 0, vec![ordered(1, name), ordered(1, large_name)]), &mut vec![]);
-    mempool.recover_batch(large);
+    mempool.recover_batch(EntryNumber(0), large);
     mempool.executed(&large_name.id);
     assert!([name, large_name].iter().all(|batch| mempool.batch(&batch.id).is_some()));
     mempool.executed(&name.id);
     let kept = [name, large_name].iter().filter(|batch| mempool.batch(&batch.id).is_some()).count();
     assert_eq!(kept, 1, "there is room for one");
+}
+
+/// D3: what was executed, and what waits behind much else, is in the log alone, from which it comes back.
+#[test]
+fn the_log_gives_back_what_is_not_in_memory() {
+    let mut mempool = mempool(0, 4, Batching::default());
+    mempool.replayed();
+    let mut effects = vec![];
+    let (bytes, name) = batch(2, 0);
+    mempool.handle(NOW, worker(2), Message::Batch(bytes.clone()), &mut effects);
+    mempool.logged(EntryNumber(7));
+    mempool.order(NOW, &order(0, 0, vec![ordered(2, name)]), &mut effects);
+    assert_eq!(mempool.batch(&name.id), Some(&bytes[..]), "little waits");
+    mempool.executed(&name.id);
+    assert!(mempool.batch(&name.id).is_none() && mempool.holds(&name.id));
+    effects.clear();
+    for peer in [1, 3, 1] {
+        mempool.handle(NOW, worker(peer), Message::BatchRequest(vec![name.id]), &mut effects);
+    }
+    assert_eq!(effects, vec![Effect::Recall(EntryNumber(7))], "asked for once");
+    effects.clear();
+    mempool.recalled(EntryNumber(7), Some(bytes.clone()), &mut effects);
+    let given = [1, 3].map(|peer| (vec![worker(peer)], Message::Batch(bytes.clone())));
+    assert_eq!(sent(&mut effects), given);
+    assert!(mempool.batch(&name.id).is_none(), "it was for others");
+    mempool.want(NOW, AuthorityIndex(2), name, &mut effects);
+    assert_eq!(effects, vec![Effect::Recall(EntryNumber(7))], "ordered once more");
+    mempool.recalled(EntryNumber(7), Some(bytes.clone()), &mut effects);
+    assert_eq!(mempool.batch(&name.id), Some(&bytes[..]));
+    mempool.executed(&name.id);
+    effects.clear();
+    mempool.want(NOW, AuthorityIndex(2), name, &mut effects);
+    mempool.recalled(EntryNumber(7), None, &mut effects);
+    effects.clear();
+    mempool.want(NOW, AuthorityIndex(2), name, &mut effects);
+    assert_eq!(
+        sent(&mut effects),
+        vec![(vec![worker(2)], Message::BatchRequest(vec![name.id]))],
+        "from others"
+    );
 }
 
 #[test]

@@ -95,6 +95,15 @@ impl Disk for FileDisk {
         fs::read(self.folder.join(name))
     }
 
+    fn read_part(&self, name: &str, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
+        let mut part = vec![0; bytes];
+        match self.open.get(name) {
+            Some(file) => file.read_exact_at(&mut part, offset)?,
+            None => self.file(name)?.read_exact_at(&mut part, offset)?,
+        }
+        Ok(part)
+    }
+
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let file = self.opened(name)?;
         let (end, size) = (offset + bytes.len() as u64, file.metadata()?.len());

@@ -29,6 +29,8 @@ pub(crate) trait Outlet {
 pub(crate) struct Driver<D, O> {
     pub(crate) machine: Box<dyn Machine + Send>,
     pub(crate) log: Log<D>,
+    /// Entries of the log that the machine asked for, which it takes first.
+    pub(crate) recalled: Vec<Input>,
     /// Whether anything goes to the log. Otherwise a benchmark leaves that out, and nothing survives the process.
     pub(crate) keeps: bool,
     /// Bytes of the log that stay although the machine needs them no more.
@@ -50,7 +52,7 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
         let mut effects = Vec::new();
         let mut unsettled = false;
         loop {
-            let first = self.wait(unsettled);
+            let first = if self.recalled.is_empty() { self.wait(unsettled) } else { None };
             let stopping = self.take(first, &mut effects);
             self.conclude(&mut effects)?;
             unsettled = self.outlet.settle();
@@ -78,6 +80,9 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
     fn take(&mut self, first: Option<Item>, effects: &mut Vec<Effect>) -> bool {
         let start = self.clock.now();
         let (mut next, mut now, mut taken, mut stopping) = (first, start, 0, false);
+        for input in std::mem::take(&mut self.recalled) {
+            self.machine.handle(now, input, effects);
+        }
         while let Some(item) = next.take() {
             let Item::Input(input, share) = item else {
                 stopping = true;
@@ -136,6 +141,10 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
                     let keeper = self.checkpoints.as_ref().expect("only workers hand out checkpoints");
                     // A keeper is gone before its driver only when its store failed, and then the process stops.
                     let _ = keeper.send(checkpoint);
+                }
+                Effect::Recall(number) => {
+                    let entry = self.log.read(number)?;
+                    self.recalled.push(Input::Recalled(number, entry.map(Box::new)));
                 }
                 Effect::Forget(before) => {
                     let forgotten = self.log.forget(before, self.log_retained)?;

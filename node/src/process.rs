@@ -306,8 +306,18 @@ impl Running {
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
             let log_retained = setup.log_retained;
-            let driver =
-                Driver { machine, log, keeps, log_retained, checkpoints, inbox, outlet, clock, counters };
+            let driver = Driver {
+                machine,
+                log,
+                recalled: Vec::new(),
+                keeps,
+                log_retained,
+                checkpoints,
+                inbox,
+                outlet,
+                clock,
+                counters,
+            };
             let thread = spawn(name.clone(), &self.ends, move || driver.run())?;
             self.drivers.push((name, thread));
         }

@@ -141,15 +141,14 @@ impl Checkpoints {
         checkpoints
     }
 
-    /// The log goes up to before this entry.
-    pub(crate) fn recovered(&mut self, next: EntryNumber) {
-        self.next = next;
+    /// The number of the next entry of the log.
+    pub(crate) fn next(&self) -> EntryNumber {
+        self.next
     }
 
-    /// Counts what goes to the log.
-    pub(crate) fn appended(&mut self, effects: &[Effect]) {
-        let entries = effects.iter().filter(|effect| matches!(effect, Effect::Persist(_))).count();
-        self.next.0 += entries as u64;
+    /// The log goes up to before this entry.
+    pub(crate) fn appended(&mut self, next: EntryNumber) {
+        self.next = next;
     }
 
     /// Gathers what a block changed. Records before position `oldest_record` and `oldest_own` are needed no more, what

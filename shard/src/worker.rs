@@ -7,7 +7,7 @@ use fresnel_executor::{
     BlockInput, BlockOutput, Engine, Executor,
     engine::{Clock, Policy},
 };
-use fresnel_mempool::{Batching, Counters, Mempool};
+use fresnel_mempool::{Batching, Candidate, Counters, Mempool};
 use fresnel_state::{MultiProof, Tree};
 use fresnel_types::{
     Attestation, AuthorityIndex, Batch, BatchRef, BlockIndex, ClientId, CommitIndex, Effect, Entries,
@@ -18,7 +18,7 @@ use fresnel_types::{
     checkpoint::Restored,
     codec, decode,
     hash::Root,
-    identities::Unsigned,
+    identities::{Unsigned, addresses},
     message::Offer,
     proof::{Claim, KEYS_PER_PROOF_MAX, Wanted},
     receipt::outbox_root,
@@ -153,9 +153,10 @@ impl Worker {
             Some(restored) => Self::restore(config, restored, now)?,
             None => Self::genesis(config, now),
         };
-        worker.checkpoints.recovered(next);
-        worker.recover_covered(covered)?;
-        worker.replay(entries, now)?;
+        worker.checkpoints.appended(next);
+        worker.recover_covered(first, covered)?;
+        worker.replay(needed, entries, now)?;
+        worker.mempool.replayed();
         worker.attestations = worker.chain.outstanding();
         // What was executed again just now took its steps in an earlier life.
         (worker.traces, worker.tally) = (Traces::default(), Tally::default());
@@ -263,10 +264,10 @@ impl Worker {
     }
 
     /// Of what a checkpoint covers, batches are kept for peers that may lack them.
-    fn recover_covered(&mut self, log: Vec<LogEntry>) -> Result<(), RecoveryError> {
-        for entry in log {
+    fn recover_covered(&mut self, first: EntryNumber, log: Vec<LogEntry>) -> Result<(), RecoveryError> {
+        for (number, entry) in (first.0..).map(EntryNumber).zip(log) {
             match entry {
-                LogEntry::Batch(bytes) => self.mempool.recover_covered(bytes),
+                LogEntry::Batch(bytes) => self.mempool.recover_covered(number, bytes),
                 LogEntry::Bundle(_) | LogEntry::Order(_) => {}
                 LogEntry::Vertex(_)
                 | LogEntry::Vote(_)
@@ -281,11 +282,16 @@ impl Worker {
     /// Takes the entries as they came. In another order the bounds on what waits here would bind where they never did:
     /// the floor would drop batches that a later order names, and bundles would not be taken so far ahead of the blocks
     /// that consume them. What the replay would send again is told when the links come up.
-    fn replay(&mut self, log: Vec<LogEntry>, now: Timestamp) -> Result<(), RecoveryError> {
+    fn replay(
+        &mut self,
+        first: EntryNumber,
+        log: Vec<LogEntry>,
+        now: Timestamp,
+    ) -> Result<(), RecoveryError> {
         let mut effects = Vec::new();
-        for entry in log {
+        for (number, entry) in (first.0..).map(EntryNumber).zip(log) {
             match entry {
-                LogEntry::Batch(bytes) => self.mempool.recover_batch(bytes),
+                LogEntry::Batch(bytes) => self.mempool.recover_batch(number, bytes),
                 LogEntry::Bundle(bundle) => self.crossshard.recover_bundle(bundle),
                 LogEntry::Order(order) => {
                     let last = self.blocks.last();
@@ -411,7 +417,7 @@ impl Worker {
     /// there is room, the batches stay for peers.
     fn pass_ready(&mut self) {
         while let Some(block) = self.blocks.front()
-            && block.batches.iter().all(|ordered| self.mempool.batch(&ordered.batch.id).is_some())
+            && block.batches.iter().all(|ordered| self.mempool.holds(&ordered.batch.id))
         {
             block.batches.iter().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
             self.blocks.pop();
@@ -506,25 +512,24 @@ impl Worker {
         transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>>,
         effects: &mut Vec<Effect>,
     ) {
-        let mut hashed =
-            Unsigned::of(transactions.iter().flatten().map(|signed| &signed.transaction)).ids().into_iter();
-        let ids: Vec<Option<TransactionId>> =
-            transactions.iter().map(|checked| checked.as_ref().ok().and_then(|_| hashed.next())).collect();
-        let judge = |(checked, id): (Result<_, RejectionCode>, &Option<_>)| {
+        let checked = || transactions.iter().flatten().map(|signed| &signed.transaction);
+        let hashed = Unsigned::of(checked()).ids();
+        let senders = addresses(checked().map(|transaction| &transaction.sender));
+        let accounts = self.executor.accounts(&senders);
+        let mut found = hashed.into_iter().zip(senders).zip(accounts);
+        let mut ids = Vec::with_capacity(transactions.len());
+        let judge = |checked: Result<_, RejectionCode>| {
+            let known = checked.is_ok().then(|| found.next()).flatten();
+            ids.push(known.as_ref().map(|((id, _), _)| *id));
             let signed = checked?;
-            let id = id.expect("every transaction that was checked has an id");
-            if self.settlement.is_executed(&id) { Err(RejectionCode::Duplicate) } else { Ok((id, signed)) }
+            let ((id, sender), account) = known.expect("what was checked was hashed and looked for");
+            if self.settlement.is_executed(&id) {
+                return Err(RejectionCode::Duplicate);
+            }
+            Ok(Candidate { id, sender, account, signed })
         };
-        let transactions = transactions.into_iter().zip(&ids).map(judge).collect();
-        let executor = &self.executor;
-        let submission = self.mempool.submit(
-            now,
-            client,
-            transactions,
-            self.commit_time,
-            &|owner| executor.account(owner),
-            effects,
-        );
+        let candidates = transactions.into_iter().map(judge).collect();
+        let submission = self.mempool.submit(now, client, candidates, self.commit_time, effects);
         for (id, result) in ids.iter().zip(&submission.results) {
             if let (Some(id), None | Some(RejectionCode::Duplicate)) = (id, result) {
                 self.settlement.listen(client, *id);
@@ -727,6 +732,13 @@ impl Machine for Worker {
                 self.proofs.forget_client(client);
             }
             Input::Checkpointed(block) => self.checkpoints.stored(block, effects),
+            Input::Recalled(number, entry) => {
+                let bytes = entry.and_then(|entry| match *entry {
+                    LogEntry::Batch(bytes) => Some(bytes),
+                    _ => None,
+                });
+                self.mempool.recalled(number, bytes, effects);
+            }
         }
         self.execute_ready(now, effects);
         self.proofs.release(&self.chain, effects);
@@ -736,7 +748,16 @@ impl Machine for Worker {
         self.tally.observe(&effects[before..]);
         self.traces.certified(now, self.chain.confirmed(), &|id| self.settlement.progress(id));
         self.settlement.flush(effects);
-        self.checkpoints.appended(&effects[before..]);
+        let mut number = self.checkpoints.next();
+        for effect in &effects[before..] {
+            if let Effect::Persist(entry) = effect {
+                if matches!(entry, LogEntry::Batch(_)) {
+                    self.mempool.logged(number);
+                }
+                number.0 += 1;
+            }
+        }
+        self.checkpoints.appended(number);
         self.take_checkpoint(now, effects);
     }
 

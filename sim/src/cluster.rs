@@ -366,6 +366,9 @@ impl Cluster {
                     let incarnation = self.hosts[index].incarnation;
                     self.scheduler.after(time, Event::Checkpointed(index, incarnation));
                 }
+                Effect::Recall(number) => {
+                    self.hosts[index].recall(number)?;
+                }
                 Effect::Forget(before) => {
                     let keeping = &self.setup.keeping;
                     let retained = match party {

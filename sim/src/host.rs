@@ -295,6 +295,15 @@ impl Host {
         self.take(Input::Checkpointed(block))
     }
 
+    /// Gives the machine an entry of its log once more.
+    pub(crate) fn recall(&mut self, number: EntryNumber) -> Result<(), Broken> {
+        let life = self.life.as_mut().expect("effects belong to a running process");
+        let entry = life.log.read(number).expect("these disks lose nothing that was synced");
+        hold!("D1", entry.is_some() || number < self.forgotten, "{:?} lost entry {number}", self.party);
+        self.inbox.push_back(Input::Recalled(number, entry.map(Box::new)));
+        Ok(())
+    }
+
     /// Lets the log delete what the machine needs no more. Returns the segments deleted.
     pub(crate) fn forget(&mut self, before: EntryNumber, retained_bytes: u64) -> Result<u64, Broken> {
         let life = self.life.as_mut().expect("effects belong to a running process");
@@ -313,7 +322,7 @@ impl Host {
 pub(crate) fn entries(effects: &[Effect]) -> impl Iterator<Item = &LogEntry> {
     effects.iter().filter_map(|effect| match effect {
         Effect::Persist(entry) => Some(entry),
-        Effect::Send { .. } | Effect::Checkpoint(_) | Effect::Forget(_) => None,
+        Effect::Send { .. } | Effect::Checkpoint(_) | Effect::Forget(_) | Effect::Recall(_) => None,
     })
 }
 

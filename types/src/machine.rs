@@ -60,6 +60,8 @@ pub enum Input {
     Disconnected(ClientId),
     /// The store has taken over the checkpoint of this block: a restart begins with it. Workers only.
     Checkpointed(BlockIndex),
+    /// The entry that [`Effect::Recall`] asked for; none when the log has forgotten it.
+    Recalled(EntryNumber, Option<Box<LogEntry>>),
 }
 
 /// What a machine wants done, in order.
@@ -79,6 +81,8 @@ pub enum Effect {
     Checkpoint(Box<Checkpoint>),
     /// Entries of the log before this one are no longer needed to restore the machine.
     Forget(EntryNumber),
+    /// Give the machine this entry of its log once more, by [`Input::Recalled`]: what the log has need not be in memory.
+    Recall(EntryNumber),
 }
 
 /// A machine as its driver sees it: beacons and workers.

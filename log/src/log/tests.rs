@@ -98,6 +98,30 @@ fn record(place: Place, offset: usize, synced: u64, kind: u32, body: &[u8]) -> V
     bytes
 }
 
+#[test]
+fn entries_are_read_again_wherever_they_stand() {
+    let groups = vec![vec![300; 20], vec![5_000], vec![40; 30]];
+    let (mut log, entries) = written(&groups, false);
+    let extra = entry(entries.len(), 77);
+    log.append(&extra).expect("a working disk");
+    let entries: Vec<LogEntry> = entries.into_iter().chain([extra]).collect();
+    let all = |log: &Log<TornDisk>, from: usize| {
+        for (number, entry) in entries.iter().enumerate() {
+            let expected = (number >= from).then(|| entry.clone());
+            assert_eq!(log.read(EntryNumber(number as u64)).expect("as written"), expected, "{number}");
+        }
+        assert_eq!(log.read(EntryNumber(entries.len() as u64)).expect("none"), None);
+    };
+    all(&log, 0);
+    log.sync().expect("a working disk");
+    let forgotten = log.forget(EntryNumber(21), 0).expect("a working disk");
+    assert!(forgotten.segments > 0);
+    let (log, recovered) = open(log.into_disk());
+    let first = recovered.entries.first.0 as usize;
+    assert!(first > 0);
+    all(&log, first);
+}
+
 fn open(disk: TornDisk) -> (Log<TornDisk>, Recovered) {
     Log::open(disk, OPTIONS).expect("no damage")
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use fresnel_types::{Batch, BatchId, Round, codec};
 use wincode::{SchemaRead, SchemaWrite};
 
+use super::name;
 use crate::{Config, Mempool, store::State};
 
 /// A piece of a mempool in hand; only [`Mempool::restore`] knows what it means.
@@ -19,6 +20,11 @@ enum Part {
 }
 
 impl Mempool {
+    /// Whether all that [`Self::snapshot`] gives is in memory.
+    pub fn is_whole(&self, waiting: &BTreeSet<BatchId>) -> bool {
+        self.store.is_whole(waiting)
+    }
+
     /// What is in hand; own batches come in seal order. What is `waiting` for its execution is among it even when it
     /// was executed before: an order may name a batch once more.
     pub fn snapshot(&self, waiting: &BTreeSet<BatchId>) -> impl Iterator<Item = Piece> {
@@ -73,7 +79,7 @@ impl Mempool {
             }
             State::Ordered | State::Named(_) | State::Unnamed(_) | State::Executed => {}
         }
-        self.store.insert(id, batch.author, bytes, state);
+        self.store.insert(name(id, bytes.len(), &batch), batch.author, bytes, state);
         Ok(())
     }
 }

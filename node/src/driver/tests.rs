@@ -106,6 +106,7 @@ fn run(syncs: usize, deadline: Option<Timestamp>) -> (Result<(), LogError>, Vec<
     let driver = Driver {
         machine: Box::new(Greeter { deadline }),
         log,
+        recalled: Vec::new(),
         keeps: true,
         log_retained: 0,
         checkpoints: None,
@@ -178,6 +179,7 @@ fn checkpoints_leave_and_segments_go_once_all_is_durable() {
     let driver = Driver {
         machine: Box::new(Saver),
         log,
+        recalled: Vec::new(),
         keeps: true,
         log_retained: 100_000,
         checkpoints: Some(sender),

@@ -50,7 +50,7 @@ fn one_is_under_way_at_a_time_and_only_certified_ones_leave() {
     gather(&mut checkpoints, 1, 0);
     assert!(!checkpoints.is_due(Timestamp(9)));
     assert!(checkpoints.is_due(Timestamp(10)));
-    checkpoints.appended(&[Effect::Persist(LogEntry::Batch(vec![])), Effect::Forget(EntryNumber(0))]);
+    checkpoints.appended(EntryNumber(1));
     checkpoints.freeze(Timestamp(10), vec![vec![7]]);
     gather(&mut checkpoints, 2, 0);
     assert!(!checkpoints.is_due(Timestamp(99)));

@@ -66,14 +66,21 @@ impl Worker {
         if self.chain.diverged().is_some() {
             return;
         }
-        if self.checkpoints.is_due(now) {
-            let in_hand = self.in_hand();
+        if self.checkpoints.is_due(now)
+            && let Some(in_hand) = self.in_hand()
+        {
             self.checkpoints.freeze(now, in_hand);
         }
         self.checkpoints.certified(self.chain.confirmed(), effects);
     }
 
-    fn in_hand(&self) -> Vec<Vec<u8>> {
+    /// What is in hand. None while a part of it is in the log alone: then much waits to be executed, and when that is
+    /// done there is less to store.
+    fn in_hand(&self) -> Option<Vec<Vec<u8>>> {
+        let waiting = self.blocks.batches().map(|ordered| ordered.batch.id).collect();
+        if !self.mempool.is_whole(&waiting) {
+            return None;
+        }
         let head = Head {
             executed: self.executed,
             commit: self.blocks.last(),
@@ -82,13 +89,12 @@ impl Worker {
             chain: self.chain.snapshot(),
             oldest_own: self.crossshard.oldest_own().unwrap_or(self.chain.head().0),
         };
-        let waiting = self.blocks.batches().map(|ordered| ordered.batch.id).collect();
-        std::iter::once(Piece::Worker(head))
+        let pieces = std::iter::once(Piece::Worker(head))
             .chain(self.blocks.closed().cloned().map(Piece::Block))
             .chain(self.mempool.snapshot(&waiting).map(Piece::Mempool))
             .chain(self.crossshard.snapshot().map(Piece::CrossShard))
-            .map(|piece| codec::encode(&piece))
-            .collect()
+            .map(|piece| codec::encode(&piece));
+        Some(pieces.collect())
     }
 
     /// The worker at the instant of the checkpoint, but that its record is known to be certified.

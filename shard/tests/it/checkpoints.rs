@@ -259,6 +259,10 @@ impl Scene {
                 Effect::Persist(entry) => self.disk.log.push(entry),
                 Effect::Checkpoint(checkpoint) => self.disk.hand(*checkpoint),
                 Effect::Forget(entry) => self.disk.forgotten = entry,
+                Effect::Recall(number) => {
+                    let entry = self.disk.log.get(number.0 as usize).cloned().map(Box::new);
+                    self.input(Input::Recalled(number, entry));
+                }
                 Effect::Send { to, message } => self.sent.push((to, message)),
             }
         }

@@ -369,6 +369,10 @@ impl Toy {
                     self.disks[shard.index()].hand(*checkpoint);
                 }
                 Effect::Forget(entry) => self.disks[shard.index()].forgotten = entry,
+                Effect::Recall(number) => {
+                    let entry = self.disks[shard.index()].log[number.0 as usize].clone();
+                    self.input(shard, Input::Recalled(number, Some(Box::new(entry))));
+                }
                 Effect::Send { to, message } => {
                     for to in to {
                         self.queue.push_back((Party::Worker(AUTHORITY, shard), to, message.clone()));
