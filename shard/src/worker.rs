@@ -740,11 +740,14 @@ impl Machine for Worker {
                 self.mempool.recalled(number, bytes, effects);
             }
         }
+        // An order may be executed right away.
+        self.traces.observe(now, &effects[before..]);
+        let observed = effects.len();
         self.execute_ready(now, effects);
         self.proofs.release(&self.chain, effects);
         let batches = self.mempool.take_offers();
         self.offer(batches, false, effects);
-        self.traces.observe(now, &effects[before..]);
+        self.traces.observe(now, &effects[observed..]);
         self.tally.observe(&effects[before..]);
         self.traces.certified(now, self.chain.confirmed(), &|id| self.settlement.progress(id));
         self.settlement.flush(effects);
