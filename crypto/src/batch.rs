@@ -8,7 +8,7 @@ use crate::{
     curve::decoding::decode,
     equation::{Claim, Equation, FIXED_ROWS, IDENTITY},
     keys::{Keys, Known},
-    lanes::{AffineRow, LANES_MAX, Lanes, Limbs},
+    lanes::{AffineRow, LANES_MAX, Lanes, Limbs, portable::Portable},
     quad::{self, Quad},
     scalar::{Challenge, Scalar},
     sha512::{self, Pieces},
@@ -172,6 +172,12 @@ impl Batch {
         if !self.claims.is_sorted_by_key(|claim| pieces(claim).blocks()) {
             self.claims.sort_unstable_by_key(|claim| pieces(claim).blocks());
         }
+        if let [claim] = &mut self.claims[..] {
+            // Lanes that are empty cost as much as full ones.
+            let hashes = sha512::hash(Portable, &[pieces(claim)], &mut self.padded);
+            claim.challenge = Challenge::from_hash(&hashes[0]);
+            return;
+        }
         for claims in self.claims.chunks_mut(L::COUNT) {
             let mut messages = [Pieces([&[]; 3]); LANES_MAX];
             for (message, claim) in messages.iter_mut().zip(&*claims) {
@@ -198,7 +204,7 @@ struct Search<'a, L, F> {
 impl<L: Lanes + Quad, F: FnMut() -> u128> Search<'_, L, F> {
     /// Finds the bad ones among `claims`; with `is_bad` it is known that there are some. Says whether there were.
     fn run(&mut self, claims: &[Claim], is_bad: bool) -> bool {
-        if claims.len() <= L::COUNT || *self.failures >= FAILURES_MAX {
+        if claims.len() <= L::APART_MAX || *self.failures >= FAILURES_MAX {
             return self.apart(claims);
         }
         if !is_bad {

@@ -73,7 +73,7 @@ impl Equation {
         claims: &[Claim],
         mut random: impl FnMut() -> u128,
     ) -> bool {
-        let buckets = buckets_from(claims.len());
+        let buckets = buckets_from::<L>(claims.len());
         let windows = buckets.map_or_else(straus::windows, |count| Windows::new(count, count));
         self.short.clear();
         self.long.clear();
@@ -132,10 +132,11 @@ fn vanishes<L: Lanes>(lanes: L, sum: Point<L>) -> u8 {
 }
 
 /// Windows of each half for the bucket method; none where Straus is faster.
-fn buckets_from(signatures: usize) -> Option<usize> {
+fn buckets_from<L: Lanes>(signatures: usize) -> Option<usize> {
     match signatures {
-        0..100 => None,
-        100..200 => Some(22),
+        _ if signatures <= L::STRAUS_MAX => None,
+        0..110 => Some(26),
+        110..200 => Some(22),
         200..800 => Some(19),
         800..6_000 => Some(16),
         _ => Some(13),

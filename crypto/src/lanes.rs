@@ -51,6 +51,10 @@ pub(crate) trait Lanes: Copy {
     const COUNT: usize;
     /// From how many signatures on it is faster to check them side by side, each in a lane, than one after the other.
     const SIDE_BY_SIDE_MIN: usize;
+    /// Up to how many signatures it is faster to check each by its own equation than all by one.
+    const APART_MAX: usize;
+    /// Up to how many signatures the method of Straus is faster than that of buckets.
+    const STRAUS_MAX: usize;
     /// One field element per lane.
     type Element: Copy;
     /// One 64-bit word per lane.

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     curve::Point,
     lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
+    prefetch,
 };
 
 /// Digits are below this in absolute value, windows having ten bits at most.
@@ -167,9 +168,16 @@ fn bucket_sums<L: Lanes>(
             };
             let (at, negative) = next(0);
             let mut sum = Point::from_affine(lanes, &lanes.gather_affine(rows, &at), negative);
+            let mut following = next(1);
             // The lists come longest first.
             for step in 1..lists[0].len() {
-                let (at, negative) = next(step);
+                let (at, negative) = following;
+                // An addition is longer than a processor looks ahead, so it is told what comes after.
+                following = next(step + 1);
+                for &row in &following.0[..L::COUNT] {
+                    prefetch(&rows[row as usize].0[0]);
+                    prefetch(&rows[row as usize].0[8]);
+                }
                 sum = sum.add_affine(lanes, &lanes.gather_affine(rows, &at), negative);
             }
             lanes.extended_rows(&sum.cached(lanes))

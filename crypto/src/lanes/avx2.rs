@@ -166,6 +166,8 @@ impl Avx2 {
 impl Lanes for Avx2 {
     const COUNT: usize = COUNT;
     const SIDE_BY_SIDE_MIN: usize = COUNT + 1;
+    const APART_MAX: usize = 10;
+    const STRAUS_MAX: usize = 44;
     type Element = Element;
     type Word = __m256i;
 

@@ -202,6 +202,8 @@ fn part(row: &[u64], part: usize) -> &[u64; 8] {
 impl Lanes for Avx512 {
     const COUNT: usize = 8;
     const SIDE_BY_SIDE_MIN: usize = 4;
+    const APART_MAX: usize = 8;
+    const STRAUS_MAX: usize = 150;
     type Element = Element;
     type Word = __m512i;
 

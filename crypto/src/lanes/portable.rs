@@ -68,6 +68,8 @@ fn limbs_at<const N: usize>(row: &[u64], place: usize) -> [u64; N] {
 impl Lanes for Portable {
     const COUNT: usize = 1;
     const SIDE_BY_SIDE_MIN: usize = 1;
+    const APART_MAX: usize = 1;
+    const STRAUS_MAX: usize = 44;
     type Element = Limbs;
     type Word = u64;
 

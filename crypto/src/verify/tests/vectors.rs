@@ -13,8 +13,9 @@ use crate::{
 };
 
 /// Sizes on both sides of every switch between equations apart, Straus and each width of buckets.
-const SIZES: [usize; 21] =
-    [1, 2, 3, 4, 5, 6, 7, 8, 9, 16, 17, 63, 65, 99, 100, 199, 200, 799, 800, 5_999, 6_000];
+const SIZES: [usize; 26] = [
+    1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 16, 17, 44, 45, 64, 65, 109, 110, 150, 151, 199, 200, 799, 800, 6_000,
+];
 
 pub(super) fn judged(signed: &Signed) -> bool {
     ed25519_zebra::VerificationKey::try_from(signed.key)
