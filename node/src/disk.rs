@@ -12,6 +12,7 @@ use std::{
 };
 
 use fresnel_log::Disk;
+use rustix::{fs::FallocateFlags, io::Errno};
 
 /// A folder with the files of one log.
 #[derive(Debug)]
@@ -45,6 +46,8 @@ impl FileDisk {
     fn opened(&mut self, name: &str) -> io::Result<&File> {
         if !self.open.contains_key(name) {
             let file = self.file(name)?;
+            // A copy of the folder may have holes where zeros were, and then a write could find no room.
+            allocate(&file, file.metadata()?.len())?;
             self.open.insert(name.to_owned(), file);
         }
         Ok(&self.open[name])
@@ -186,14 +189,19 @@ fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {
     made
 }
 
+/// Takes room for a file. Not every file system can do it, and then writing finds out.
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(error) if error == Errno::NOSPC => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 fn zero(path: &Path, bytes: u64) -> io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
-    // On a disk that is full this fails before anything is written. Not every file system can do it.
-    match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
-        Err(error) if error == rustix::io::Errno::NOSPC => return Err(error.into()),
-        _ => {}
-    }
+    // On a disk that is full this fails before anything is written.
+    allocate(&file, bytes)?;
     let mut left = bytes;
     while left > 0 {
         let part = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);

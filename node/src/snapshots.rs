@@ -131,7 +131,11 @@ pub fn create_snapshot(
     if fs::read_dir(to).map_err(io)?.next().is_some() {
         return Err(SnapshotError::Occupied(to.to_owned()));
     }
-    let (pieces, _) = cut(&restored.leaves, genesis.shards, shard, CHUNK_BYTES);
+    let (pieces, root) = cut(&restored.leaves, genesis.shards, shard, CHUNK_BYTES);
+    if root != record.state {
+        let damaged = StoreError::Damaged("the leaves are not those of the last record");
+        return Err(NodeError::Checkpoints(name.clone(), damaged).into());
+    }
     let mut chunks = Vec::with_capacity(pieces.len());
     for (number, piece) in pieces.iter().enumerate() {
         let bytes = piece.chunk(&restored.leaves).to_bytes();

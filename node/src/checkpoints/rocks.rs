@@ -408,6 +408,8 @@ fn database_options() -> Options {
     // Warnings stand where all others do, and no log file is begun, also in a database that is only read.
     let logger = InfoLogger::new_callback_logger(LogLevel::Warn, |level, line| match level {
         LogLevel::Error | LogLevel::Fatal => tracing::error!(line, "checkpoint store"),
+        // All options, at every opening.
+        LogLevel::Header => {}
         _ => tracing::warn!(line, "checkpoint store"),
     });
     options.set_info_logger(logger);

@@ -31,8 +31,10 @@ impl Restoring {
         };
         let done = match (&store.holding, progress) {
             (Holding::Nothing, _) => {
+                // In one step with the mark, so that what was begun here is told from what a worker began.
                 let mut writer = Writer::new(&store.db);
                 writer.describe(None);
+                writer.put(META, PROGRESS_KEY, &encode(&(snapshot, 0_u64)))?;
                 writer.sync()?;
                 0
             }
