@@ -17,6 +17,8 @@ struct TornDisk {
     files: BTreeMap<String, (Vec<u8>, Vec<u8>)>,
     fail_sync: bool,
     fail_write: bool,
+    /// There is no room for another file.
+    is_full: bool,
     syncs: u64,
     /// Removals until one fails.
     removals: Option<usize>,
@@ -28,6 +30,9 @@ impl Disk for TornDisk {
     }
 
     fn create(&mut self, name: &str, bytes: u64) -> io::Result<()> {
+        if self.is_full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let zeros = vec![0; usize::try_from(bytes).expect("small")];
         assert!(self.files.insert(name.to_owned(), (zeros.clone(), zeros)).is_none(), "created twice");
         Ok(())
@@ -511,4 +516,34 @@ proptest! {
             disk = log.into_disk();
         }
     }
+}
+
+/// D2: what was appended stays, and what did not fit is appended once it does.
+#[test]
+fn a_full_disk_refuses_an_entry_and_takes_it_later() {
+    let (mut log, _) = open(TornDisk::default());
+    let mut appended = Vec::new();
+    for number in 0..40 {
+        let entry = entry(number, 700);
+        log.disk_mut().is_full = true;
+        let mut refused = 0;
+        while let Err(error) = log.append(&entry) {
+            assert!(matches!(error, LogError::Full(_)), "{error}");
+            log.sync().expect("what is there can be synced");
+            refused += 1;
+            log.disk_mut().is_full = refused < 3;
+        }
+        assert!([0, 3].contains(&refused));
+        appended.push(entry);
+        let mut lost = log.disk_mut().clone();
+        lost.is_full = false;
+        lost.lose_power(|| false);
+        let (_, recovered) = open(lost);
+        let entries = recovered.entries.entries;
+        assert!(entries.len() + 1 >= number && entries == appended[..entries.len()], "{number}");
+        log.sync().expect("a working disk");
+    }
+    let (_, recovered) = open(log.into_disk());
+    assert_eq!(recovered.entries.entries, appended);
+    assert!(recovered.cut.is_none());
 }
