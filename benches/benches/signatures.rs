@@ -105,7 +105,13 @@ struct Bench {
 
 impl Bench {
     /// Lets `engines` take turns at a case of `size` items; the first is the baseline.
-    fn case(&mut self, case: &str, params: &str, size: usize, engines: impl FnOnce() -> Vec<Engine<'static>>) {
+    fn case(
+        &mut self,
+        case: &str,
+        params: &str,
+        size: usize,
+        engines: impl FnOnce() -> Vec<Engine<'static>>,
+    ) {
         if !format!("{case}/{params}").contains(&self.filter) {
             return;
         }
@@ -180,8 +186,7 @@ fn dalek(signed: &'static Signed, decoded: bool) -> Engine<'static> {
     let kept = decoded.then(decode);
     let messages: Vec<&[u8]> = signed.messages.iter().map(|message| message.as_slice()).collect();
     Engine::new(if decoded { "dalek-batch-decoded" } else { "dalek-batch" }, move || {
-        let signatures: Vec<_> =
-            signed.signatures.iter().map(ed25519_dalek::Signature::from_bytes).collect();
+        let signatures: Vec<_> = signed.signatures.iter().map(ed25519_dalek::Signature::from_bytes).collect();
         let fresh = if kept.is_none() { decode() } else { Vec::new() };
         let keys = kept.as_ref().unwrap_or(&fresh);
         ed25519_dalek::verify_batch(&messages, &signatures, keys).expect("all are good");
