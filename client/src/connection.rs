@@ -3,7 +3,8 @@
 use std::{collections::VecDeque, future::Future, io, net::SocketAddr, time::Duration};
 
 use fresnel_types::{
-    Address, BlockIndex, ChainId, CodecError, Message, Nonce, RejectionCode, ShardId, SignedTransaction, codec,
+    Address, BlockIndex, ChainId, CodecError, Message, Nonce, RejectionCode, ShardId, SignedTransaction,
+    codec,
     frame::{FrameError, HEADER_BYTES, Header, Hello, Role, hello_frame, message_frame},
     leaves::Account,
     limits::SUBMISSION_MAX,
