@@ -66,7 +66,8 @@ impl Dag {
         let mut dag = Self { size, floor: Round(0), base: Round(0), rows: VecDeque::new(), top: Round(0) };
         for author in rules.committee.indices() {
             let vertex = Vertex::genesis(rules.chain, rules.epoch, author);
-            dag.put(Arc::new(SignedVertex { vertex, signature: Signature([0; 64]) }));
+            let reference = vertex.head.reference();
+            dag.put(reference, Arc::new(SignedVertex { vertex, signature: Signature([0; 64]) }));
         }
         dag
     }
@@ -77,6 +78,11 @@ impl Dag {
     /// # Panics
     /// When a link is missing, and when another vertex is in its place: two certificates for one slot (A2).
     pub fn insert(&mut self, vertex: Arc<SignedVertex>) {
+        self.insert_as(vertex.vertex.head.reference(), vertex);
+    }
+
+    /// Takes the vertex of this name, as [`Dag::insert`] does.
+    pub(crate) fn insert_as(&mut self, reference: VertexRef, vertex: Arc<SignedVertex>) {
         let head = &vertex.vertex.head;
         if head.round <= self.floor {
             return;
@@ -84,11 +90,10 @@ impl Dag {
         if let Some(missing) = self.missing_links(head).first() {
             panic!("a vertex enters the DAG after everything it names: {missing:?} is missing");
         }
-        self.put(vertex);
+        self.put(reference, vertex);
     }
 
-    fn put(&mut self, vertex: Arc<SignedVertex>) {
-        let reference = vertex.vertex.head.reference();
+    fn put(&mut self, reference: VertexRef, vertex: Arc<SignedVertex>) {
         let parents = vertex.vertex.head.parents.iter().map(|parent| parent.author).collect();
         let row = self.row_mut(reference.round);
         let cell = &mut row.nodes[reference.author.index()];

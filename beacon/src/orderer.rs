@@ -162,8 +162,8 @@ impl Orderer {
                 .expect("only the state hash is not compared before, and it is zero but at checkpoints");
             return Err(ReplayError::Different(commit.index));
         }
-        for vertex in &committed.vertices {
-            dag.insert(Arc::clone(vertex));
+        for (reference, vertex) in commit.vertices.iter().zip(&committed.vertices) {
+            dag.insert_as(*reference, Arc::clone(vertex));
         }
         self.settle(dag, commit);
         Ok(committed)
@@ -189,7 +189,7 @@ impl Orderer {
             if dag.reference(head.round, head.author).is_some_and(|present| present != reference) {
                 return Err(ReplayError::Conflict(commit.index, reference));
             }
-            dag.insert(vertex);
+            dag.insert_as(reference, vertex);
         }
         self.settle(dag, commit);
         Ok(())

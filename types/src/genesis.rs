@@ -88,7 +88,7 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            rule: Rule::Bullshark,
+            rule: Rule::default(),
             block_interval: 20_000,
             block_commits_max: 16,
             block_bytes_max: 4 << 20,

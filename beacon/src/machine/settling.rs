@@ -112,7 +112,7 @@ impl Beacon {
             if !is_idle(&vertex) {
                 self.lively.insert(reference);
             }
-            self.dag.insert(vertex);
+            self.dag.insert_as(reference, vertex);
             if reference.author == self.me {
                 self.own_vertex_inserted(now, reference);
             }

@@ -1,15 +1,18 @@
-//! Scenarios of the commit rule, and replicas that see the same vertices in other orders.
+//! Scenarios of the rule `bullshark`, below those of `fast`, and replicas that see the same vertices in other orders.
 
 mod agreement;
 mod fast;
 
-use fresnel_types::Genesis;
+use fresnel_types::{Genesis, genesis::Rule};
 
 use super::*;
 use crate::scenario::{Scenario, rules};
 
 fn scenario(change: impl FnOnce(&mut Genesis)) -> Scenario {
-    Scenario::new(rules(4, 1, change))
+    Scenario::new(rules(4, 1, |genesis| {
+        genesis.parameters.rule = Rule::Bullshark;
+        change(genesis);
+    }))
 }
 
 /// Commits of everything drawn, decided at once, in a drawing of four authorities with floor depth 8.

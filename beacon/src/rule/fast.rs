@@ -43,7 +43,7 @@
 //! timeouts or no-votes to pass one; here (as in Bullshark) later anchors decide, and no further message exists.
 //! Bullshark's own deviations are in [`bullshark`](super::bullshark).
 //!
-//! **Unsafe variants**, each found by random schedules:
+//! **Unsafe variants.** Against the first and the third the model in `beacon/model` finds a run.
 //!
 //! * f instead of f + 1 in (a), f + 1 instead of n − f in (b): H shrinks to f, or to the one honest author among f liars
 //!   who have another vertex certified; a quorum of r + 1 can do without either.
