@@ -32,11 +32,11 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(options: &Options) -> Self {
-        // Some hurry, some take their time.
+        // Some hurry, most take their time: a run needs hundreds of commits, not thousands.
         let pacing = |authority: usize| {
             let authority = AuthorityIndex(authority as u16);
             let mut random = Random::new(options.seed, &format!("pacing of {authority}"));
-            Pacing { interval_min: random.pick(&[10_000, 20_000, 50_000]), ..Pacing::default() }
+            Pacing { interval_min: random.pick(&[10_000, 50_000, 100_000]), ..Pacing::default() }
         };
         let pacing = (0..options.authorities).map(pacing).collect();
         Self::with(options, Chain::new(options), Keeping::of_seed(options.seed), pacing)
