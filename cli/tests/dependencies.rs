@@ -166,7 +166,7 @@ const CORES: [&str; 8] = ["types", "crypto", "mempool", "executor", "state", "cr
 
 /// Whom each crate may reach, directly or not.
 const ALLOWED: [(&str, &[&str]); 15] = [
-    ("benches", &["crypto", "types", "executor", "state"]),
+    ("benches", &["crypto", "types", "executor", "state", "beacon"]),
     ("crypto", &[]),
     ("types", &["crypto"]),
     ("mempool", &["crypto", "types"]),
