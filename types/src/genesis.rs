@@ -16,9 +16,9 @@ use crate::{
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
     /// One anchor per round, restarted after each commit (Shoal).
-    #[default]
     Bullshark,
     /// Every undemoted vertex an anchor, committed by a quorum of proposals (Shoal++).
+    #[default]
     Fast,
 }
 
