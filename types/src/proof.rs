@@ -5,7 +5,7 @@
 //! [`SignedAttestation`] is an authority's own word: the head of a vertex that it signed, and the path from the
 //! attestation to the root in that head. So nobody who hands out a proof has to be trusted, and nobody has to be asked.
 //!
-//! `fresnel_client::verify` checks all of it.
+//! `fresnel_client::Checker` checks all of it.
 //!
 //! # Checking a proof
 //! Bytes are in the layout of [`codec`]; hashes of trees are those of

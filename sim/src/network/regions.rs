@@ -1,5 +1,5 @@
-//! How far the regions of a public cloud are from one another: typical round trips, in whole milliseconds, as they are
-//! published and as `ping` shows them. They differ by some percent from day to day, which changes nothing here.
+//! How far the regions of a public cloud are from one another: round trips in whole milliseconds, of the usual size and
+//! rounded, not a measurement of any day. What matters here is that links are unequal, by as much as real ones are.
 
 /// The regions, in the order in which authorities are placed in them: the first four are spread over three continents.
 pub const NAMES: [&str; COUNT] = [
