@@ -34,14 +34,8 @@ mod version;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
 
 use crate::{exit::Exit, process::Hosts};
-
-/// Batches are made on one thread and let go of on another, and pages that go back to the system come back as faults:
-/// with the system's allocator both together took a sixth of all CPU time.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Fresnel: a sharded execution engine with a beacon.
 #[derive(Parser)]
