@@ -28,7 +28,7 @@ pub(crate) fn rules(size: usize, shards: u16, change: impl FnOnce(&mut Genesis))
         network_keys: vec![],
     };
     let mut genesis = Genesis {
-        protocol: 1,
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
         name: "scenario".into(),
         shards: Shards::new(shards).expect("a power of two"),
         parameters: Parameters::default(),

@@ -43,10 +43,11 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     localnet.rpc(&up);
     localnet.programs(wallet);
 
-    let too_much = localnet.transfer("2", "2", &"11".repeat(32), "1000000000");
+    // The programs used the nonces 2 to 8.
+    let too_much = localnet.transfer("2", "9", &"11".repeat(32), "1000000000");
     assert_eq!(too_much.status.code(), Some(1), "{too_much:?}");
     assert_eq!(json_of(&too_much)["progress"]["outcome"]["failed"], "insufficient_balance");
-    let again = localnet.transfer("2", "2", &"11".repeat(32), "1");
+    let again = localnet.transfer("2", "9", &"11".repeat(32), "1");
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert!(String::from_utf8_lossy(&again.stderr).contains("rejected: nonce"), "{again:?}");
 

@@ -26,7 +26,9 @@ impl Network {
         let up = network.fresnel(&["localnet", "up", "--dir", network.dir(), "--json"]);
         assert!(up.status.success(), "{up:?}");
         let checkpoints = || {
-            let stats: Value = read_json(&network.data(0).join("stats.json"));
+            // The file is there once the process has run for a second.
+            let stats = fs::read(network.data(0).join("stats.json")).unwrap_or_default();
+            let stats: Value = serde_json::from_slice(&stats).unwrap_or_default();
             stats["counters"]["checkpoints"].as_u64().unwrap_or(0)
         };
         let mut nonce = 0;
@@ -413,7 +415,7 @@ fn a_failed_sync_stops_the_process_with_a_message() {
     }
     let config = network.folder.join("authority-0/config.toml");
     let mut stopped = 0;
-    for at in (1..30).step_by(3) {
+    for at in [1, 2, 5, 9, 14, 20] {
         let data = network.copy(0, "before");
         let mut command = network.command(&["node", "run", "--config", path(&config)]);
         command.env("LD_PRELOAD", &library).env("FAULT_SYNC_AT", at.to_string());
@@ -441,7 +443,7 @@ fn a_failed_sync_stops_the_process_with_a_message() {
         fs::remove_dir_all(network.data(0)).expect("a folder");
         fs::rename(data, network.data(0)).expect("the same disk");
     }
-    assert!(stopped > 3, "{stopped} of the syncs stopped the process");
+    assert!(stopped >= 3, "{stopped} of the syncs stopped the process");
 }
 
 impl Network {

@@ -156,7 +156,7 @@ mod tests {
             network_keys: vec![PublicKey([index; 32])],
         };
         Genesis {
-            protocol: 1,
+            protocol: fresnel_types::limits::PROTOCOL_VERSION,
             name: "t".to_owned(),
             shards: Shards::new(2).expect("a power of two"),
             parameters: Default::default(),

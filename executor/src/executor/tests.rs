@@ -29,7 +29,7 @@ fn genesis(shards: u16, window: u64) -> Genesis {
     let accounts: BTreeMap<_, _> =
         (0..FUNDED).map(|owner| (public(owner).address(), Amount(1_000))).collect();
     Genesis {
-        protocol: 1,
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
         name: "test".into(),
         shards: Shards::new(shards).expect("valid"),
         parameters: Parameters { window, account_minimum: Amount(10), ..Parameters::default() },

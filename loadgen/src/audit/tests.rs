@@ -12,7 +12,7 @@ const FUNDS: u64 = 1_000;
 fn genesis() -> Genesis {
     let account = |first: u8| Allocation { address: Address([first; 32]), amount: Amount(FUNDS) };
     Genesis {
-        protocol: 1,
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
         name: "audit".to_owned(),
         shards: Shards::new(2).expect("valid"),
         parameters: Parameters::default(),

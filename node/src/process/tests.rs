@@ -144,7 +144,7 @@ impl Cluster {
             });
         }
         let genesis = Genesis {
-            protocol: 1,
+            protocol: fresnel_types::limits::PROTOCOL_VERSION,
             name: "toys".to_owned(),
             shards: Shards::new(shards).expect("a power of two"),
             parameters: Default::default(),

@@ -21,7 +21,7 @@ fn key(seed: u8) -> SigningKey {
 
 fn genesis() -> Genesis {
     Genesis {
-        protocol: 1,
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
         name: "replayed".to_owned(),
         shards: Shards::new(1).expect("a power of two"),
         parameters: Default::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fresnel_types::{Amount, Epoch, LogDigest, LogEntry, StateKey, StateRoot, hash::Root};
+use fresnel_types::{Amount, Epoch, LogDigest, StateKey, StateRoot, hash::Root};
 use proptest::prelude::*;
 
 use super::*;

@@ -246,9 +246,12 @@ impl Scene {
 
     /// The same worker after a restart with this much of the log.
     fn reopened(&self, checkpoint: Option<Restored>, log: Entries) -> Self {
+        let mut disk = Disk::default();
+        disk.log.clone_from(&self.disk.log);
+        disk.forgotten = log.first;
         let worker = Worker::open(Self::config(&self.genesis), checkpoint, log, Timestamp(1));
         let worker = worker.expect("its own disk");
-        Self { worker, genesis: self.genesis.clone(), disk: Disk::default(), sent: vec![] }
+        Self { worker, genesis: self.genesis.clone(), disk, sent: vec![] }
     }
 
     fn input(&mut self, input: Input) {
@@ -260,7 +263,9 @@ impl Scene {
                 Effect::Checkpoint(checkpoint) => self.disk.hand(*checkpoint),
                 Effect::Forget(entry) => self.disk.forgotten = entry,
                 Effect::Recall(number) => {
-                    let entry = self.disk.log.get(number.0 as usize).cloned().map(Box::new);
+                    let kept =
+                        (number >= self.disk.forgotten).then(|| self.disk.log[number.0 as usize].clone());
+                    let entry = kept.map(Box::new);
                     self.input(Input::Recalled(number, entry));
                 }
                 Effect::Send { to, message } => self.sent.push((to, message)),
@@ -344,9 +349,11 @@ fn batches_that_are_not_executed_outlive_the_log_before_a_checkpoint() {
     scene.input(Input::Checkpointed(block));
 
     let checkpoint = scene.disk.checkpoint();
-    let entry = scene.disk.forgotten;
-    assert_eq!(Some(entry), checkpoint.as_ref().map(|checkpoint| checkpoint.entry));
+    let entry = checkpoint.as_ref().expect("stored").entry;
     assert_eq!((block, entry), (BlockIndex(1), EntryNumber(6)), "five batches and an order are covered");
+    assert_eq!(scene.disk.forgotten, EntryNumber(0), "who falls back to no checkpoint needs the whole log");
+    // As once another checkpoint stands before which this one is the one to fall back to.
+    scene.disk.forgotten = entry;
     let mut whole = scene.reopened(None, scene.disk.log(0));
     let mut pruned = scene.reopened(checkpoint.clone(), scene.disk.log(255));
     let mut kept = scene.reopened(checkpoint, scene.disk.log(0));

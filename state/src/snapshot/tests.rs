@@ -31,7 +31,7 @@ fn genesis() -> Genesis {
         network_keys: vec![PublicKey::of(&key(number + 100))],
     });
     Genesis {
-        protocol: 1,
+        protocol: fresnel_types::limits::PROTOCOL_VERSION,
         name: "snapshots".to_owned(),
         shards: Shards::new(2).expect("a power of two"),
         parameters: Default::default(),
