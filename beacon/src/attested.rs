@@ -18,8 +18,11 @@ use crate::limits::ATTESTATIONS_REMEMBERED;
 /// The last ordered attestations.
 #[derive(Debug, Default)]
 pub(crate) struct Attested {
-    last: BTreeMap<ShardId, BTreeMap<AuthorityIndex, VecDeque<(BlockIndex, Arc<AttestingVertex>)>>>,
+    last: BTreeMap<ShardId, BTreeMap<AuthorityIndex, Statements>>,
 }
+
+/// What one author attested of one shard, oldest first.
+type Statements = VecDeque<(BlockIndex, Arc<AttestingVertex>)>;
 
 impl Attested {
     /// A vertex is ordered.

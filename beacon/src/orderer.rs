@@ -223,7 +223,7 @@ impl Orderer {
     /// Whose vertices of `round` are worth a short wait; nobody's in rounds already decided.
     pub fn awaited(&self, dag: &Dag, round: Round) -> AuthoritySet {
         let undecided = round >= self.pointer();
-        undecided.then(|| self.rule.awaited(&self.view(dag), round)).unwrap_or_default()
+        if undecided { self.rule.awaited(&self.view(dag), round) } else { AuthoritySet::default() }
     }
 
     /// Whether a commit ordered this vertex; meaningful above the floor.

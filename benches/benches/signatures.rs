@@ -12,7 +12,7 @@
 //! The engines of a case take turns, for many short rounds, and what counts is processor time, so that other work on the
 //! machine disturbs all of them alike. A ratio is the median over the rounds; a time is the least of them.
 
-use std::{env, hint::black_box};
+use std::env;
 
 use anyhow::Result;
 use ed25519_zebra::{VerificationKey, VerificationKeyBytes, batch};
@@ -242,7 +242,7 @@ fn commonware(signed: &'static Signed) -> Vec<Engine<'static>> {
     };
     let apart = move || {
         for (key, message, signature) in signed.items().iter().map(item) {
-            assert!(black_box(&key).verify(namespace, message, &signature));
+            assert!(std::hint::black_box(&key).verify(namespace, message, &signature));
         }
     };
     let mut engines = vec![Engine::new("commonware", in_batch)];

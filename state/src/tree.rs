@@ -178,7 +178,7 @@ fn renew_on(threads: usize, shares: Vec<Share<'_, '_>>, undoable: bool) {
     };
     thread::scope(|scope| {
         for _ in 1..threads.min(PARTS) {
-            scope.spawn(&work);
+            scope.spawn(work);
         }
         work();
     });
