@@ -44,7 +44,14 @@ impl Beacon {
                 continue;
             }
             match self.slots.certify(&reference, certificate) {
-                Certified::Known => continue,
+                Certified::Known => {
+                    // It may have been too many to be wanted when its certificate came.
+                    if self.slots.vertex(&reference).is_none() && !self.dag.contains(&reference) {
+                        sources.insert(reference.author);
+                        self.fetch.want(reference, sources, true, now);
+                    }
+                    continue;
+                }
                 Certified::Conflict => {
                     self.counters.conflicts += 1;
                     continue;
