@@ -77,9 +77,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         None => println!("no such account yet"),
     }
     if let Some((certified, by)) = proven {
-        let by: Vec<String> = by.iter().map(|authority| authority.to_string()).collect();
-        println!("proven  by record {} of block {}", certified.record, certified.block);
-        println!("        which authorities {} attested", by.join(", "));
+        prove::print_proven(&certified, &by);
     }
     Ok(Exit::Success)
 }
@@ -96,9 +94,7 @@ async fn executed(arguments: &Arguments, network: &Network, shard: ShardId) -> a
 async fn proven(arguments: &Arguments, network: &Network, shard: ShardId) -> anyhow::Result<Found> {
     let wanted = Wanted::State(account_keys(&[arguments.address]));
     let proof = prove::proven(network, arguments.authority, shard, &wanted).await?;
-    let attested = proof.attestation();
-    let certified = Certified { block: attested.block, record: attested.record };
-    let by = proof.attested.iter().map(|attested| attested.head.author).collect();
+    let proven = prove::attested(&proof);
     let account = account(&arguments.address, &proof)?;
-    Ok(Found { block: proof.record.block, account, proven: Some((certified, by)) })
+    Ok(Found { block: proof.record.block, account, proven: Some(proven) })
 }

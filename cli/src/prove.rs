@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 use fresnel_client::{Checker, ProveError, account_keys, prove};
 use fresnel_types::{
-    Address, AuthorityIndex, BlockIndex, Proof, ShardId, TransactionId,
+    Address, AuthorityIndex, AuthoritySet, BlockIndex, Proof, ShardId, TransactionId,
+    commit::Certified,
     frame::Role,
     proof::{Claim, ProofError, Wanted},
     status::Unproven,
@@ -114,6 +115,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
             write(&network, from, proof)
         }
     }
+}
+
+/// The certified record that a proof goes back to, and who attested it.
+pub(crate) fn attested(proof: &Proof) -> (Certified, AuthoritySet) {
+    let attested = proof.attestation();
+    let certified = Certified { block: attested.block, record: attested.record };
+    (certified, proof.attested.iter().map(|attested| attested.head.author).collect())
+}
+
+/// Says what something was proven against.
+pub(crate) fn print_proven(certified: &Certified, by: &AuthoritySet) {
+    let by: Vec<String> = by.iter().map(|authority| authority.to_string()).collect();
+    println!("proven  by record {} of block {}", certified.record, certified.block);
+    println!("        which authorities {} attested", by.join(", "));
 }
 
 /// A proof that holds: of the authority that is to be asked, or of the next one that has it.

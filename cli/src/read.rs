@@ -112,9 +112,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         None => println!("nothing there yet"),
     }
     if let Some((certified, by)) = proven {
-        let by: Vec<String> = by.iter().map(|authority| authority.to_string()).collect();
-        println!("proven  by record {} of block {}", certified.record, certified.block);
-        println!("        which authorities {} attested", by.join(", "));
+        prove::print_proven(&certified, &by);
     }
     Ok(Exit::Success)
 }
@@ -156,13 +154,10 @@ async fn find(network: &Network, from: &From, key: StateKey) -> anyhow::Result<F
     let shard = key.shard(network.genesis.shards);
     if from.proof {
         let proof = prove::proven(network, from.authority, shard, &Wanted::State(vec![key])).await?;
-        let attested = proof.attestation();
-        let certified = Certified { block: attested.block, record: attested.record };
-        let by = proof.attested.iter().map(|attested| attested.head.author).collect();
+        let proven = prove::attested(&proof);
         let Claim::State { leaves, .. } = proof.claim else { bail!("the proof is of something else") };
-        let (_, leaf) =
-            leaves.into_iter().find(|(proven, _)| *proven == key).context("it proves another leaf")?;
-        return Ok(Found { block: proof.record.block, leaf, proven: Some((certified, by)) });
+        let (_, leaf) = leaves.into_iter().find(|(of, _)| *of == key).context("it proves another leaf")?;
+        return Ok(Found { block: proof.record.block, leaf, proven: Some(proven) });
     }
     let role = Role::Worker(shard);
     let mut client = network.connect(AuthorityIndex(from.authority), role).await?;
