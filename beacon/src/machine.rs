@@ -258,8 +258,10 @@ impl Beacon {
                     self.availability.stored(shard, batches, Round(kept));
                 }
                 Message::OrderRequest(next) => {
-                    let kept = self.streams.request(shard, next);
-                    self.counters.orders_gone += u64::from(!kept);
+                    if let Some(first) = self.streams.request(shard, next) {
+                        self.counters.orders_gone += 1;
+                        out.push(Effect::Send { to: vec![from], message: Message::OrderGone(first) });
+                    }
                 }
                 Message::OrderStored(commit) => self.streams.stored(shard, commit),
                 _ => self.counters.dropped += 1,
@@ -328,7 +330,8 @@ impl Machine for Beacon {
             | Input::Disconnected(_)
             | Input::Submit { .. }
             | Input::Checkpointed(_)
-            | Input::Recalled(..) => {}
+            | Input::Recalled(..)
+            | Input::Snapshot(_) => {}
         }
         self.settle(now, effects);
         if self.propose(now, effects) {

@@ -59,14 +59,14 @@ impl Streams {
         self.streams.iter().any(|stream| stream.orders.front().is_some_and(|order| order.commit <= commit))
     }
 
-    /// The worker wants everything from `next` on; whether that is kept.
-    pub(crate) fn request(&mut self, shard: ShardId, next: CommitIndex) -> bool {
-        let Some(stream) = self.streams.get_mut(shard.index()) else { return false };
+    /// The worker wants everything from `next` on. Where that is not kept: the first commit that is.
+    pub(crate) fn request(&mut self, shard: ShardId, next: CommitIndex) -> Option<CommitIndex> {
+        let stream = self.streams.get_mut(shard.index())?;
         stream.asked = true;
         stream.next = next;
         stream.stored = CommitIndex(next.0.saturating_sub(1));
         stream.again = None;
-        stream.first <= next
+        (stream.first > next).then_some(stream.first)
     }
 
     /// The worker stored everything up to `commit`.
@@ -156,7 +156,7 @@ mod tests {
         let mut streams = Streams::new(shards, 1_000);
         (1..=3).for_each(|commit| streams.add(vec![order(commit)]));
         assert!(streams.due(Timestamp(0)).is_empty(), "nobody asked");
-        assert!(streams.request(ShardId(0), CommitIndex(1)));
+        assert_eq!(streams.request(ShardId(0), CommitIndex(1)), None);
         assert_eq!(commits(streams.due(Timestamp(0))), [1, 2, 3]);
         assert!(streams.due(Timestamp(10)).is_empty());
         streams.stored(ShardId(0), CommitIndex(1));
@@ -168,10 +168,10 @@ mod tests {
         assert_eq!(commits(streams.due(Timestamp(1_030))), [3, 4]);
         streams.stored(ShardId(0), CommitIndex(4));
         assert_eq!(streams.deadline(), None);
-        assert!(streams.request(ShardId(0), CommitIndex(5)), "nothing before it is needed");
+        assert_eq!(streams.request(ShardId(0), CommitIndex(5)), None, "nothing before it is needed");
         streams.add(vec![order(5)]);
         assert_eq!(commits(streams.due(Timestamp(1_040))), [5]);
-        assert!(!streams.request(ShardId(0), CommitIndex(2)), "stored ones are gone");
+        assert_eq!(streams.request(ShardId(0), CommitIndex(2)), Some(CommitIndex(5)), "stored ones are gone");
     }
 
     #[test]
@@ -187,14 +187,14 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_asks_for_what_a_checkpoint_stands_for_is_told_nothing() {
+    fn a_worker_that_asks_for_what_a_checkpoint_stands_for_is_told_where_the_orders_begin() {
         let mut streams = Streams::new(Shards::new(1).expect("one"), 1_000);
         streams.restore(CommitIndex(65));
-        assert!(!streams.request(ShardId(0), CommitIndex(64)));
+        assert_eq!(streams.request(ShardId(0), CommitIndex(64)), Some(CommitIndex(65)));
         streams.add(vec![order(65)]);
         assert!(streams.due(Timestamp(0)).is_empty(), "orders come without gaps");
         assert!(streams.hold(CommitIndex(65)) && !streams.hold(CommitIndex(64)));
-        assert!(streams.request(ShardId(0), CommitIndex(65)));
+        assert_eq!(streams.request(ShardId(0), CommitIndex(65)), None);
         assert_eq!(commits(streams.due(Timestamp(0))), [65]);
     }
 

@@ -254,6 +254,7 @@ pub(crate) fn kind(entry: &LogEntry) -> u32 {
         LogEntry::Order(_) => 5,
         LogEntry::Bundle(_) => 6,
         LogEntry::Checkpoint(_) => 7,
+        LogEntry::Sync(_) => 8,
     }
 }
 

@@ -7,7 +7,10 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fresnel_log::{Disk, Log, LogError};
-use fresnel_types::{Checkpoint, Effect, Input, LogEntry, Machine, Message, Party};
+use fresnel_types::{
+    Checkpoint, Effect, Input, LogEntry, Machine, Message, Party,
+    snapshot::{SnapshotResult, SnapshotTask},
+};
 
 use crate::{
     clock::Clock,
@@ -145,6 +148,13 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
                 Effect::Recall(number) => {
                     let entry = self.log.read(number)?;
                     self.recalled.push(Input::Recalled(number, entry.map(Box::new)));
+                }
+                Effect::Snapshot(task) => {
+                    let result = match task {
+                        SnapshotTask::Publish => SnapshotResult::Published(None),
+                        SnapshotTask::Read(piece) => SnapshotResult::Read(piece, None),
+                    };
+                    self.recalled.push(Input::Snapshot(result));
                 }
                 Effect::Forget(before) => {
                     let forgotten = self.log.forget(before, self.log_retained)?;

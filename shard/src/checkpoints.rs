@@ -79,6 +79,8 @@ pub(crate) struct Checkpoints {
     leaves: Runs,
     records: Sequence,
     outcomes: Sequence,
+    /// Whether the next one replaces all that is stored.
+    anew: bool,
     /// The last block gathered.
     block: BlockIndex,
     /// Per record with news, oldest first: its position and how many. Together at least [`NEWS_RETAINED`], if there
@@ -113,6 +115,7 @@ impl Checkpoints {
             leaves: runs,
             records: Sequence::default(),
             outcomes: Sequence::default(),
+            anew: false,
             block: BlockIndex(0),
             news: VecDeque::new(),
             news_count: 0,
@@ -200,6 +203,7 @@ impl Checkpoints {
         self.stage = Stage::Frozen(Box::new(Checkpoint {
             block: self.block,
             entry: self.next,
+            anew: std::mem::take(&mut self.anew),
             leaves: self.leaves.take(),
             records: self.records.take(),
             outcomes: self.outcomes.take(),

@@ -273,7 +273,8 @@ impl Worker {
                 | LogEntry::Vote(_)
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
-                | LogEntry::Checkpoint(_) => return Err(RecoveryError::Foreign),
+                | LogEntry::Checkpoint(_)
+                | LogEntry::Sync(_) => return Err(RecoveryError::Foreign),
             }
         }
         Ok(())
@@ -304,7 +305,8 @@ impl Worker {
                 | LogEntry::Vote(_)
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
-                | LogEntry::Checkpoint(_) => {
+                | LogEntry::Checkpoint(_)
+                | LogEntry::Sync(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }
@@ -732,6 +734,7 @@ impl Machine for Worker {
                 self.proofs.forget_client(client);
             }
             Input::Checkpointed(block) => self.checkpoints.stored(block, effects),
+            Input::Snapshot(_) => {}
             Input::Recalled(number, entry) => {
                 let bytes = entry.and_then(|entry| match *entry {
                     LogEntry::Batch(bytes) => Some(bytes),

@@ -125,6 +125,7 @@ mod tests {
         Checkpoint {
             block: BlockIndex(number),
             entry: EntryNumber(10 * number),
+            anew: false,
             leaves: Default::default(),
             records: extension.clone(),
             outcomes: extension,

@@ -369,6 +369,7 @@ impl Cluster {
                 Effect::Recall(number) => {
                     self.hosts[index].recall(number)?;
                 }
+                Effect::Snapshot(task) => self.hosts[index].snapshot(task),
                 Effect::Forget(before) => {
                     let keeping = &self.setup.keeping;
                     let retained = match party {

@@ -6,6 +6,7 @@ use fresnel_log::{Log, LogError, Recovered};
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
     BlockIndex, Checkpoint, Effect, EntryNumber, Input, LogEntry, Machine, Party, Timestamp,
+    snapshot::{SnapshotResult, SnapshotTask},
 };
 
 use crate::{
@@ -304,6 +305,15 @@ impl Host {
         Ok(())
     }
 
+    /// Does what the machine wants of its checkpoint store.
+    pub(crate) fn snapshot(&mut self, task: SnapshotTask) {
+        let result = match task {
+            SnapshotTask::Publish => SnapshotResult::Published(None),
+            SnapshotTask::Read(piece) => SnapshotResult::Read(piece, None),
+        };
+        self.inbox.push_back(Input::Snapshot(result));
+    }
+
     /// Lets the log delete what the machine needs no more. Returns the segments deleted.
     pub(crate) fn forget(&mut self, before: EntryNumber, retained_bytes: u64) -> Result<u64, Broken> {
         let life = self.life.as_mut().expect("effects belong to a running process");
@@ -322,7 +332,11 @@ impl Host {
 pub(crate) fn entries(effects: &[Effect]) -> impl Iterator<Item = &LogEntry> {
     effects.iter().filter_map(|effect| match effect {
         Effect::Persist(entry) => Some(entry),
-        Effect::Send { .. } | Effect::Checkpoint(_) | Effect::Forget(_) | Effect::Recall(_) => None,
+        Effect::Send { .. }
+        | Effect::Checkpoint(_)
+        | Effect::Forget(_)
+        | Effect::Recall(_)
+        | Effect::Snapshot(_) => None,
     })
 }
 

@@ -47,7 +47,10 @@ pub struct Contents {
 impl Contents {
     /// What holds this checkpoint on top of what was held before.
     pub fn take_over(&mut self, checkpoint: &Checkpoint) {
-        let Checkpoint { block, entry, leaves, records, outcomes, in_hand } = checkpoint;
+        let Checkpoint { block, entry, anew, leaves, records, outcomes, in_hand } = checkpoint;
+        if *anew {
+            *self = Self::default();
+        }
         self.block = *block;
         self.entry = *entry;
         for (key, value) in leaves.iter() {

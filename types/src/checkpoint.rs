@@ -15,6 +15,8 @@ pub struct Checkpoint {
     pub block: BlockIndex,
     /// The first entry of the log that it does not cover.
     pub entry: EntryNumber,
+    /// Whether it replaces all that was stored before, which then has nothing to do with it.
+    pub anew: bool,
     /// The changes of all leaves since the checkpoint before; for the first one, since there was nothing.
     pub leaves: WriteSet,
     /// One item per own record: the record.

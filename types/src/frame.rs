@@ -187,9 +187,12 @@ impl Kind {
     /// The most bytes a body of this kind may have.
     pub fn body_bytes_max(self) -> usize {
         match self {
-            Self::Vertices | Self::CommitRange | Self::Proposal | Self::Order | Self::Bundle => {
-                BODY_BYTES_MAX
-            }
+            Self::Vertices
+            | Self::CommitRange
+            | Self::Proposal
+            | Self::Order
+            | Self::Bundle
+            | Self::Snapshot => BODY_BYTES_MAX,
             _ => 1 << 20,
         }
     }

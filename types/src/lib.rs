@@ -33,6 +33,7 @@ pub mod proof;
 pub mod receipt;
 pub mod record;
 pub mod rpc;
+pub mod snapshot;
 pub mod status;
 pub mod trace;
 pub mod transaction;

@@ -3,7 +3,9 @@
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
-use crate::{Bundle, Certificate, Commit, CommitIndex, Order, SignedVertex, Vote, ids::number};
+use crate::{
+    Bundle, Certificate, Commit, CommitIndex, Order, SignedVertex, Vote, ids::number, snapshot::SyncEntry,
+};
 
 /// An entry of a machine's log.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -24,6 +26,8 @@ pub enum LogEntry {
     Bundle(Bundle),
     /// A piece of a beacon's state after a commit. Once the last piece is durable, what led to it is needed no more.
     Checkpoint(CheckpointPiece),
+    /// A step of a worker that gets its state from its peers.
+    Sync(SyncEntry),
 }
 
 /// A piece of a beacon's state: cut up, since the whole may be larger than an entry.

@@ -6,6 +6,7 @@
 use crate::{
     AuthorityIndex, BlockIndex, Checkpoint, ClientId, EntryNumber, LogEntry, Message, RejectionCode, ShardId,
     SignedTransaction, Timestamp, Verified,
+    snapshot::{SnapshotResult, SnapshotTask},
 };
 
 /// Who sends or receives a message.
@@ -62,6 +63,8 @@ pub enum Input {
     Checkpointed(BlockIndex),
     /// The entry that [`Effect::Recall`] asked for; none when the log has forgotten it.
     Recalled(EntryNumber, Option<Box<LogEntry>>),
+    /// What came of an [`Effect::Snapshot`]. Workers only.
+    Snapshot(SnapshotResult),
 }
 
 /// What a machine wants done, in order.
@@ -83,6 +86,8 @@ pub enum Effect {
     Forget(EntryNumber),
     /// Give the machine this entry of its log once more, by [`Input::Recalled`]: what the log has need not be in memory.
     Recall(EntryNumber),
+    /// For the machine's checkpoint store; [`Input::Snapshot`] says what came of it.
+    Snapshot(SnapshotTask),
 }
 
 /// A machine as its driver sees it: beacons and workers.

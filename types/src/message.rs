@@ -7,6 +7,7 @@ use crate::{
     Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex, Bundle, Certificate, Commit,
     CommitIndex, Order, Party, RejectionCode, Round, ShardId, SignedTransaction, SignedVertex, VertexRef,
     Vote,
+    snapshot::{SnapshotAnswer, SnapshotRequest},
     status::{Answer, Progress, Query},
 };
 
@@ -102,6 +103,13 @@ pub enum Message {
         /// What it answers.
         answer: Answer,
     },
+
+    /// Beacon to its own worker, which asked for earlier ones: orders of commits before this one are kept no more.
+    OrderGone(CommitIndex),
+    /// Worker to the same shard's workers: I have no state to go on from.
+    SnapshotRequest(SnapshotRequest),
+    /// Worker to a worker of the same shard.
+    Snapshot(SnapshotAnswer),
 }
 
 /// A vertex with the certificate that its sender has; ancestors of certified vertices need none.
@@ -184,6 +192,8 @@ pub enum Kind {
     Require = 21,
     /// A shard's part of a commit.
     Order = 22,
+    /// Order wanted that is gone.
+    OrderGone = 23,
     /// A batch.
     Batch = 32,
     /// Batches durable at a peer.
@@ -194,6 +204,10 @@ pub enum Kind {
     Bundle = 35,
     /// Bundles wanted.
     BundleRequest = 36,
+    /// A state wanted.
+    SnapshotRequest = 37,
+    /// A state, piece by piece.
+    Snapshot = 38,
     /// Transactions of a client.
     Submit = 48,
     /// Admission results.
@@ -208,7 +222,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 28] = [
         Self::Proposal,
         Self::Votes,
         Self::Certificates,
@@ -224,11 +238,14 @@ impl Kind {
         Self::Proposing,
         Self::Require,
         Self::Order,
+        Self::OrderGone,
         Self::Batch,
         Self::BatchStored,
         Self::BatchRequest,
         Self::Bundle,
         Self::BundleRequest,
+        Self::SnapshotRequest,
+        Self::Snapshot,
         Self::Submit,
         Self::Admission,
         Self::Progress,
@@ -275,15 +292,22 @@ impl Message {
             Self::Progress(_) => Kind::Progress,
             Self::Query { .. } => Kind::Query,
             Self::Answer { .. } => Kind::Answer,
+            Self::OrderGone(_) => Kind::OrderGone,
+            Self::SnapshotRequest(_) => Kind::SnapshotRequest,
+            Self::Snapshot(_) => Kind::Snapshot,
         }
     }
 
     /// The link it travels on.
     pub fn plane(&self) -> Plane {
         match self.kind() {
-            Kind::Batch | Kind::BatchRequest | Kind::Bundle | Kind::BundleRequest | Kind::CommitRange => {
-                Plane::Bulk
-            }
+            Kind::Batch
+            | Kind::BatchRequest
+            | Kind::Bundle
+            | Kind::BundleRequest
+            | Kind::CommitRange
+            | Kind::SnapshotRequest
+            | Kind::Snapshot => Plane::Bulk,
             _ => Plane::Control,
         }
     }
@@ -310,8 +334,10 @@ impl Message {
                 worker_to_beacon()
                     && matches!((self, from), (Self::Offer(offer), Worker(_, shard)) if offer.shard == shard)
             }
-            Kind::Proposing | Kind::Require | Kind::Order => beacon_to_worker(),
-            Kind::Batch | Kind::BatchStored | Kind::BatchRequest => same_shard(),
+            Kind::Proposing | Kind::Require | Kind::Order | Kind::OrderGone => beacon_to_worker(),
+            Kind::Batch | Kind::BatchStored | Kind::BatchRequest | Kind::SnapshotRequest | Kind::Snapshot => {
+                same_shard()
+            }
             Kind::Bundle | Kind::BundleRequest => same_shard() || siblings(),
             Kind::Submit => matches!((from, to), (Client(_), Worker(..))),
             Kind::Query => matches!((from, to), (Client(_), Worker(..) | Beacon(_))),

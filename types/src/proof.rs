@@ -185,6 +185,15 @@ pub enum ProofError {
     Other,
 }
 
+impl Later {
+    /// Whether it is a record that commits to `record`, of the same shard if both are of the same chain of records.
+    pub fn commits_to(&self, record: &Record) -> bool {
+        let leaf = mmr::record_leaf(&record.digest());
+        (self.path.index, self.path.count) == (record.position, self.record.position)
+            && self.path.root(leaf) == Some(self.record.earlier)
+    }
+}
+
 impl SignedAttestation {
     /// Of a proof that is made for somebody else: which attestation `attested` has.
     pub fn of(attested: &AttestingVertex, attestation: &Attestation) -> Option<Self> {
@@ -220,12 +229,8 @@ impl Proof {
         if head.shard != self.record.shard || !genesis.shards.contains(head.shard) {
             return Err(ProofError::Chain);
         }
-        if let Some(later) = &self.later {
-            let leaf = mmr::record_leaf(&self.record.digest());
-            let place = (self.record.position, head.position);
-            if (later.path.index, later.path.count) != place || later.path.root(leaf) != Some(head.earlier) {
-                return Err(ProofError::Chain);
-            }
+        if self.later.as_ref().is_some_and(|later| !later.commits_to(&self.record)) {
+            return Err(ProofError::Chain);
         }
         check_attested(&self.attested, &self.attestation(), genesis, chain, verifier)
     }

@@ -15,6 +15,7 @@ use crate::{
     codec,
     identities::{Unsigned, addresses},
     limits::{ATTESTATIONS_PER_HEADER_MAX, BATCH_BYTES_MAX, SUBMISSIONS_TOGETHER_MAX},
+    snapshot::{SnapshotAnswer, SnapshotOffer},
     vertex::{vertex_signing_digest, vote_signing_digest},
 };
 
@@ -60,6 +61,9 @@ pub enum VerifyError {
     /// A bundle whose receipts are not those of its record.
     #[error("the bundle's receipts are not those of its record")]
     Bundle,
+    /// An offered record that the later one does not commit to, or not one of a shard.
+    #[error("the offered record is not one that the later one commits to")]
+    Snapshot,
     /// More items than the protocol allows.
     #[error("more items than allowed")]
     TooMany,
@@ -260,7 +264,11 @@ impl Rules {
                     Ok(())
                 }
             }
+            Message::Snapshot(SnapshotAnswer::Offer(Some(offer))) => self.offered(offer),
             Message::CommitRequest(_)
+            | Message::SnapshotRequest(_)
+            | Message::Snapshot(_)
+            | Message::OrderGone(_)
             | Message::Offer(_)
             | Message::OrderRequest(_)
             | Message::OrderStored(_)
@@ -274,6 +282,17 @@ impl Rules {
             | Message::Progress(_)
             | Message::Answer { .. } => Err(VerifyError::Misplaced),
         }
+    }
+
+    fn offered(&self, offer: &SnapshotOffer) -> Result<(), VerifyError> {
+        let record = &offer.published.record;
+        if !self.shards.contains(record.shard) {
+            return Err(VerifyError::Unknown);
+        }
+        let later = offer.later.as_ref();
+        let follows =
+            later.is_none_or(|later| later.record.shard == record.shard && later.commits_to(record));
+        if follows && record.pairs.len() == self.shards.count() { Ok(()) } else { Err(VerifyError::Snapshot) }
     }
 
     fn vertex(

@@ -20,6 +20,7 @@ use fresnel_types::{
     mmr,
     proof::{Applied, Claim, Later, SignedAttestation, Wanted},
     record::{Pair, Tally},
+    snapshot::{Published, SnapshotAnswer, SnapshotOffer, SnapshotPiece, SnapshotRequest, SyncEntry},
     status::{Answer, BeaconStatus, Level, Progress, Query, Unproven, WorkerStatus},
 };
 use proptest::prelude::*;
@@ -195,13 +196,12 @@ fn signed_attestation() -> SignedAttestation {
 }
 
 fn proof(claim: Claim) -> Proof {
+    Proof { claim, record: record(), later: Some(later()), attested: vec![signed_attestation()] }
+}
+
+fn later() -> Later {
     let path = mmr::Path { index: 1, count: 3, siblings: vec![[2; 32]], peaks: vec![[3; 32]] };
-    Proof {
-        claim,
-        record: record(),
-        later: Some(Later { record: record(), path }),
-        attested: vec![signed_attestation()],
-    }
+    Later { record: record(), path }
 }
 
 fn proofs() -> Vec<(&'static str, Proof)> {
@@ -221,6 +221,10 @@ fn proofs() -> Vec<(&'static str, Proof)> {
             }),
         ),
     ]
+}
+
+fn published() -> Published {
+    Published { record: record(), chunks: vec![1, 2, 3], parts: 4 }
 }
 
 fn messages() -> Vec<Message> {
@@ -327,6 +331,21 @@ fn messages() -> Vec<Message> {
         answer(Answer::Attested(vec![signed_attestation()])),
         answer(Answer::Commit(Some(Box::new(commit())))),
         answer(Answer::Unproven(Unproven::Busy)),
+        Message::OrderGone(CommitIndex(1)),
+        Message::SnapshotRequest(SnapshotRequest::Offer),
+        Message::SnapshotRequest(SnapshotRequest::Piece {
+            record: RecordDigest([1; 32]),
+            piece: SnapshotPiece::Part(2),
+        }),
+        Message::Snapshot(SnapshotAnswer::Offer(Some(Box::new(SnapshotOffer {
+            published: published(),
+            later: Some(later()),
+        })))),
+        Message::Snapshot(SnapshotAnswer::Piece {
+            record: RecordDigest([1; 32]),
+            piece: SnapshotPiece::Chunk(2),
+            bytes: Some(vec![3, 4]),
+        }),
     ]
 }
 
@@ -348,6 +367,9 @@ fn log_entries() -> Vec<(&'static str, LogEntry)> {
                 bytes: vec![1, 2],
             }),
         ),
+        ("sync begin", LogEntry::Sync(SyncEntry::Begin(CommitIndex(1)))),
+        ("sync target", LogEntry::Sync(SyncEntry::Target(Box::new(published()), AuthorityIndex(2)))),
+        ("sync piece", LogEntry::Sync(SyncEntry::Piece(SnapshotPiece::Chunk(1), vec![2, 3]))),
     ]
 }
 
@@ -419,7 +441,7 @@ proptest! {
     /// S3: any bytes decode to an error or to a value whose encoding is those bytes.
     #[test]
     fn mutated_bytes_never_panic_and_encodings_are_unique(
-        which in 0_usize..47, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        which in 0_usize..52, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
         let messages = messages();

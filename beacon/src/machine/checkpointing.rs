@@ -58,7 +58,8 @@ impl Checkpointing {
             | LogEntry::Batch(_)
             | LogEntry::Order(_)
             | LogEntry::Bundle(_)
-            | LogEntry::Checkpoint(_) => None,
+            | LogEntry::Checkpoint(_)
+            | LogEntry::Sync(_) => None,
         };
         if let Some(round) = round {
             self.first.entry(round).or_insert(self.next);

@@ -88,7 +88,7 @@ impl Beacon {
                     None => beacon.recover_commit(&commit)?,
                 },
                 LogEntry::Checkpoint(_) => {}
-                LogEntry::Batch(_) | LogEntry::Order(_) | LogEntry::Bundle(_) => {
+                LogEntry::Batch(_) | LogEntry::Order(_) | LogEntry::Bundle(_) | LogEntry::Sync(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }

@@ -220,7 +220,11 @@ impl Network {
         for effect in effects {
             match effect {
                 Effect::Persist(LogEntry::Bundle(bundle)) => self.toys[place].log.0.push(bundle),
-                Effect::Persist(_) | Effect::Checkpoint(_) | Effect::Forget(_) | Effect::Recall(_) => {
+                Effect::Persist(_)
+                | Effect::Checkpoint(_)
+                | Effect::Forget(_)
+                | Effect::Recall(_)
+                | Effect::Snapshot(_) => {
                     panic!("{effect:?} is not for the log of a worker's receipts")
                 }
                 Effect::Send { to, message } => {

@@ -172,7 +172,11 @@ impl RocksStore {
             Holding::Unfinished => return Err(StoreError::Damaged(UNFINISHED)),
         };
         let mut writer = Writer::new(&self.db);
-        for Checkpoint { block, entry, leaves, records, outcomes, in_hand } in checkpoints {
+        for Checkpoint { block, entry, anew, leaves, records, outcomes, in_hand } in checkpoints {
+            if *anew {
+                writer.delete_everything();
+                held = Held { generation: held.generation, ..Held::default() };
+            }
             for (key, value) in leaves.iter() {
                 match value {
                     Some(value) => writer.put(LEAVES, &key.0, value)?,
@@ -329,6 +333,13 @@ impl<'a> Writer<'a> {
         }
     }
 
+    /// Deletes whatever is held, of which no key is longer than that of a leaf.
+    fn delete_everything(&mut self) {
+        for name in FAMILIES {
+            self.batch.delete_range_cf(family(self.db, name), [].as_slice(), &[0xff; KEY_BYTES_MAX + 1]);
+        }
+    }
+
     /// Adds items and forgets old ones; which are held then.
     fn extend(&mut self, name: &str, held: Numbers, extension: &Extension) -> Result<Numbers, StoreError> {
         let Extension { first, items, oldest } = extension;
@@ -438,6 +449,9 @@ const LEAVES: &str = "leaves";
 const RECORDS: &str = "records";
 const OUTCOMES: &str = "outcomes";
 const IN_HAND: &str = "in_hand";
+
+/// Of a key: those of leaves are the longest.
+const KEY_BYTES_MAX: usize = 32;
 const META: &str = "meta";
 const META_KEY: &[u8] = b"checkpoint";
 

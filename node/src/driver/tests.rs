@@ -146,6 +146,7 @@ impl Machine for Saver {
         let checkpoint = Checkpoint {
             block: BlockIndex(3),
             entry: EntryNumber(8),
+            anew: false,
             leaves: Default::default(),
             records: Default::default(),
             outcomes: Default::default(),

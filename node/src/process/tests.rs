@@ -66,7 +66,11 @@ impl Machine for Toy {
                 let message = Message::Admission { request: *request, results, retry_after: 0 };
                 effects.push(Effect::Send { to: vec![Party::Client(*client)], message });
             }
-            Input::Tick | Input::Disconnected(_) | Input::Checkpointed(_) | Input::Recalled(..) => {}
+            Input::Tick
+            | Input::Disconnected(_)
+            | Input::Checkpointed(_)
+            | Input::Recalled(..)
+            | Input::Snapshot(_) => {}
         }
         self.heard.lock().expect("no test panics with it").push((self.own, input));
     }

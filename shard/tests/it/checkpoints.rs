@@ -268,6 +268,7 @@ impl Scene {
                     let entry = kept.map(Box::new);
                     self.input(Input::Recalled(number, entry));
                 }
+                Effect::Snapshot(_) => panic!("nobody asks for a snapshot"),
                 Effect::Send { to, message } => self.sent.push((to, message)),
             }
         }

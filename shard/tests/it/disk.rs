@@ -42,10 +42,13 @@ impl Disk {
 
     /// Stores what was handed over: the block of the checkpoint.
     pub(crate) fn store(&mut self) -> Option<BlockIndex> {
-        let Checkpoint { block, entry, leaves, records, outcomes, in_hand } = self.handed.take()?;
+        let Checkpoint { block, entry, anew, leaves, records, outcomes, in_hand } = self.handed.take()?;
         assert!(entry.0 <= self.log.len() as u64);
         let stored = self.stored.get_or_insert_default();
         assert!(stored.block < block && stored.entry <= entry);
+        if anew {
+            *stored = Default::default();
+        }
         for (key, value) in leaves.iter() {
             match value {
                 Some(value) => stored.leaves.insert(*key, value.to_vec()),

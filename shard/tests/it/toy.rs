@@ -373,6 +373,7 @@ impl Toy {
                     let entry = self.disks[shard.index()].log[number.0 as usize].clone();
                     self.input(shard, Input::Recalled(number, Some(Box::new(entry))));
                 }
+                Effect::Snapshot(_) => panic!("nobody asks for a snapshot"),
                 Effect::Send { to, message } => {
                     for to in to {
                         self.queue.push_back((Party::Worker(AUTHORITY, shard), to, message.clone()));

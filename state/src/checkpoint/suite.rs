@@ -92,14 +92,18 @@ fn any_checkpoints_come_back_as_their_meaning_says<S: CheckpointStore>(
             let value = vec![key; draw.below(200) as usize];
             leaves.push(StateKey([key; 32]), (draw.below(3) > 0).then_some(&value));
         }
+        let anew = draw.below(6) == 0;
         let [records, outcomes] = std::array::from_fn(|which| {
+            if anew {
+                next[which] = draw.below(1_000);
+            }
             let (first, count) = (next[which], draw.below(20));
             next[which] += count;
             let oldest = next[which].saturating_sub(draw.below(40));
             Extension { first, items: items(draw.below(9), first, count), oldest }
         });
         let in_hand = items(step, 0, draw.below(20));
-        checked.store(&Checkpoint { leaves, records, outcomes, in_hand, ..checkpoint(step) });
+        checked.store(&Checkpoint { anew, leaves, records, outcomes, in_hand, ..checkpoint(step) });
         if draw.below(2) == 0 {
             checked.reopen(reopened);
         }
@@ -139,6 +143,7 @@ fn checkpoint(number: u64) -> Checkpoint {
     Checkpoint {
         block: BlockIndex(number),
         entry: EntryNumber(1_000 * number),
+        anew: false,
         leaves: WriteSet::default(),
         records: Extension::default(),
         outcomes: Extension::default(),

@@ -106,7 +106,7 @@ fn comparable(effects: &[Effect]) -> impl Iterator<Item = &Effect> {
     effects.iter().filter(|effect| match effect {
         Effect::Persist(entry) => !is_checkpoint(entry),
         Effect::Send { message, .. } => !matches!(message, Message::CommitRange(_)),
-        Effect::Checkpoint(_) | Effect::Forget(_) | Effect::Recall(_) => false,
+        Effect::Checkpoint(_) | Effect::Forget(_) | Effect::Recall(_) | Effect::Snapshot(_) => false,
     })
 }
 

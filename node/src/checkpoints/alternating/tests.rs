@@ -20,6 +20,7 @@ pub(super) fn checkpoint(number: u64) -> Checkpoint {
     Checkpoint {
         block: BlockIndex(number),
         entry: EntryNumber(10 * number),
+        anew: false,
         leaves,
         records: extension.clone(),
         outcomes: extension,

@@ -14,6 +14,7 @@ fn checkpoint(number: u64) -> Checkpoint {
     Checkpoint {
         block: BlockIndex(number),
         entry: EntryNumber(10 * number),
+        anew: false,
         leaves,
         records: extension.clone(),
         outcomes: extension,

@@ -38,6 +38,7 @@ fn checkpoint(block: u64, first: u64) -> Checkpoint {
     Checkpoint {
         block: BlockIndex(block),
         entry: EntryNumber(1),
+        anew: false,
         leaves: Default::default(),
         records,
         outcomes: Extension::default(),
