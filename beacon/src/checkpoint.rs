@@ -2,14 +2,14 @@
 //!
 //! The first piece holds the [`Head`], the others the *body*: sections, each behind its length as a little-endian u64, cut
 //! into pieces without regard to where a section ends. First come the pasts of the own payload, one per shard, then the
-//! sections of the [`LedgerState`]. What vertices the DAG holds above the floor, who voted for what, and the commits that
+//! evidence against others, then the sections of the [`LedgerState`]. What vertices the DAG holds above the floor, who voted for what, and the commits that
 //! ordered them are not in it: those entries of the log stay.
 
 use std::sync::Arc;
 
 use fresnel_types::{
-    Commit, CommitIndex, Entries, EntryNumber, LogEntry, Round, Timestamp, codec, log_entry::CheckpointPiece,
-    verify::Rules,
+    Commit, CommitIndex, Entries, EntryNumber, Evidence, LogEntry, Round, Timestamp, codec,
+    log_entry::CheckpointPiece, verify::Rules,
 };
 use wincode::{SchemaRead, SchemaWrite};
 
@@ -37,6 +37,7 @@ pub(crate) struct Head {
 pub(crate) struct Checkpoint {
     pub(crate) head: Head,
     pub(crate) past: Vec<Past>,
+    pub(crate) evidence: Vec<Evidence>,
     pub(crate) state: LedgerState,
 }
 
@@ -87,22 +88,33 @@ impl Checkpoint {
             codec::decode(section).map_err(malformed)
         });
         let past = past.collect::<Result<_, CheckpointError>>()?;
+        let evidence = sections.next().ok_or(StateError::Sections).map_err(malformed)?;
+        let evidence = codec::decode(evidence).map_err(malformed)?;
         let state = LedgerState::of_sections(rules, &mut sections).map_err(malformed)?;
         if !sections.0.is_empty() || state.digest() != head.commit.state {
             return Err(CheckpointError::State);
         }
-        Ok(Self { head, past, state })
+        Ok(Self { head, past, evidence, state })
     }
 }
 
 /// The body of a checkpoint.
-pub(crate) fn body<'a>(past: impl Iterator<Item = &'a Past>, state: &LedgerState) -> Vec<u8> {
-    let mut body = vec![];
-    for section in past.map(codec::encode).chain(state.sections()) {
-        body.extend((section.len() as u64).to_le_bytes());
-        body.extend(section);
+pub(crate) fn body<'a>(
+    past: impl Iterator<Item = &'a Past>,
+    evidence: &Vec<Evidence>,
+    state: &LedgerState,
+) -> Vec<u8> {
+    joined(past.map(codec::encode).chain([codec::encode(evidence)]).chain(state.sections()))
+}
+
+/// Sections, each behind its length.
+fn joined(sections: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
+    let mut bytes = vec![];
+    for section in sections {
+        bytes.extend((section.len() as u64).to_le_bytes());
+        bytes.extend(section);
     }
-    body
+    bytes
 }
 
 /// The piece with this number.
@@ -159,7 +171,7 @@ mod tests {
         };
         let head = Head { commit, entry: EntryNumber(5), round: Round(9), time: Timestamp(7) };
         let past: Vec<Past> = rules.shards.iter().map(|_| Past::default()).collect();
-        let body = body(past.iter(), &state);
+        let body = body(past.iter(), &vec![], &state);
         let mut entries = vec![];
         loop {
             let next = piece(&head, &body, u32::try_from(entries.len()).expect("few"));

@@ -7,6 +7,8 @@ pub struct Counters {
     pub proposed: u64,
     /// Own votes given, those for own vertices included.
     pub voted: u64,
+    /// Of these, those given because f + 1 others hold the payload and the own worker did not get it in time.
+    pub voted_on_trust: u64,
     /// Certificates assembled or received.
     pub certified: u64,
     /// Commits made by the rule.
@@ -23,7 +25,7 @@ pub struct Counters {
     pub fetched: u64,
     /// Requests for commits.
     pub commit_requests: u64,
-    /// Slots for which two signed vertices were seen.
+    /// Slots for which two vertices of the author or two votes of a voter were seen, each of which accuses somebody.
     pub equivocations: u64,
     /// Slots for which two vertices were certified, and commits certified against the own order: more than f
     /// authorities are faulty.

@@ -3,7 +3,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use fresnel_types::{
-    Attestation, Commit, CommitDigest, CommitIndex, Message, SignedVertex, codec,
+    Attestation, Commit, CommitDigest, CommitIndex, Message, Round, SignedVertex, codec,
     message::CommitWithVertices, proof::SignedAttestation,
 };
 
@@ -89,6 +89,12 @@ impl History {
         let first = self.commits.front()?.commit.index;
         let place = usize::try_from(index.0.checked_sub(first.0)?).ok()?;
         self.commits.get(place).map(|past| past.commit.clone())
+    }
+
+    /// The commits, the last first, that may have ordered anything of a round or above.
+    pub(crate) fn since(&self, round: Round) -> impl Iterator<Item = &Commit> {
+        let commits = self.commits.iter().rev().map(|past| &past.commit);
+        commits.take_while(move |commit| commit.anchor.round >= round)
     }
 
     /// Who attested a record, as far as it is remembered.

@@ -28,5 +28,5 @@ mod streams;
 
 pub use checkpoint::CheckpointError;
 pub use counters::Counters;
-pub use machine::{Beacon, Config, Evidence, RecoveryError};
+pub use machine::{Beacon, Config, RecoveryError};
 pub use pacing::Pacing;

@@ -98,8 +98,8 @@ pub const CLAIMS_PER_AUTHORITY: usize = 1_024;
 /// Commits behind a peer from which on ranges are asked for at once instead of when nothing moves.
 pub const COMMITS_BEHIND: u64 = 64;
 
-/// Pairs of vertices kept as evidence of equivocation.
-pub const EVIDENCE_RETAINED: usize = 64;
+/// Vertices of a DAG that is shown: a picture of more helps nobody.
+pub const VERTICES_SHOWN: usize = 2_048;
 
 /// Microseconds that a vertex' time may be ahead of clock and order: it waits; from there on it is ignored.
 pub const TIME_AHEAD_MAX: u64 = 500_000;

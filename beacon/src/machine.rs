@@ -2,26 +2,28 @@
 //!
 //! What it does is in the modules below, each a step of the same loop: `voting` takes proposals and votes, `settling`
 //! moves what is certified into the DAG and takes commits out of it, `proposing` makes own vertices, `healing` says
-//! things again and fills gaps, `checkpointing` lets the log forget, `recovery` starts from a log.
+//! things again and fills gaps, `checkpointing` lets the log forget, `recovery` starts from a log, `showing` lets people
+//! look at the DAG.
 
 mod checkpointing;
 mod healing;
 mod proposing;
 mod recovery;
 mod settling;
+mod showing;
 #[cfg(test)]
 mod tests;
 mod voting;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::Arc,
 };
 
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
-    AuthorityIndex, CommitDigest, CommitIndex, Effect, Input, Machine, Message, Party, Round, SignedVertex,
-    Timestamp, VertexHead, VertexRef, Vote,
+    AuthorityIndex, Certificate, CommitDigest, CommitIndex, Effect, Evidence, Input, LogEntry, Machine,
+    Message, Party, Round, SignedVertex, Timestamp, VertexHead, VertexRef, Vote,
     status::{Answer, BeaconStatus, Query},
     verify::Rules,
 };
@@ -36,7 +38,7 @@ use crate::{
     dag::Dag,
     fetch::Fetch,
     history::History,
-    limits::{CERTIFIED_ROUNDS_AHEAD, EVIDENCE_RETAINED, ROUNDS_AHEAD},
+    limits::{CERTIFIED_ROUNDS_AHEAD, ROUNDS_AHEAD},
     orderer::Orderer,
     pacing::{Pacer, Pacing},
     pending::Pending,
@@ -96,17 +98,9 @@ pub struct Beacon {
     /// Per author: the highest round it is known to have reached.
     announced: Vec<Round>,
     stall: Stall,
-    evidence: Vec<Evidence>,
+    /// The first evidence against each authority.
+    evidence: BTreeMap<AuthorityIndex, Evidence>,
     counters: Counters,
-}
-
-/// Two vertices that one author signed for one slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Evidence {
-    /// The one seen first.
-    pub first: Arc<SignedVertex>,
-    /// The other.
-    pub second: Arc<SignedVertex>,
 }
 
 /// The own part of the DAG.
@@ -145,7 +139,14 @@ impl Beacon {
     /// Where it is.
     pub fn status(&self) -> BeaconStatus {
         let (commit, digest, _) = self.orderer.last();
-        BeaconStatus { round: self.own.round, commit, digest, floor: self.orderer.floor() }
+        BeaconStatus {
+            round: self.own.round,
+            commit,
+            digest,
+            floor: self.orderer.floor(),
+            accused: u16::try_from(self.evidence.len()).expect("at most one per authority"),
+            resuming: false,
+        }
     }
 
     /// Index and digest of the commits from an index on, ascending, as far as they are remembered.
@@ -163,9 +164,9 @@ impl Beacon {
         self.orderer.counters()
     }
 
-    /// Proofs of equivocation, the first ones seen.
-    pub fn evidence(&self) -> &[Evidence] {
-        &self.evidence
+    /// Evidence against others, the first seen against each, ascending.
+    pub fn evidence(&self) -> impl ExactSizeIterator<Item = &Evidence> {
+        self.evidence.values()
     }
 
     fn blank(config: Config, now: Timestamp) -> Self {
@@ -199,7 +200,7 @@ impl Beacon {
                 again: now.plus(pacing.resend_min),
                 wait: pacing.resend_min,
             },
-            evidence: vec![],
+            evidence: BTreeMap::new(),
             counters: Counters::default(),
             pacer: Pacer::new(pacing, rules.parameters.wait_max, size, now),
             rules,
@@ -231,12 +232,26 @@ impl Beacon {
     }
 
     /// Keeps a signed vertex, and the evidence if it is the second of its slot.
-    fn keep(&mut self, reference: &VertexRef, vertex: &Arc<SignedVertex>) {
+    fn keep(&mut self, reference: &VertexRef, vertex: &Arc<SignedVertex>, out: &mut Vec<Effect>) {
         if let Added::Equivocation(first) = self.slots.add(reference, Arc::clone(vertex)) {
-            self.counters.equivocations += 1;
-            if self.evidence.len() < EVIDENCE_RETAINED {
-                self.evidence.push(Evidence { first, second: Arc::clone(vertex) });
-            }
+            let evidence = Evidence::Vertices { first: first.signed_head(), second: vertex.signed_head() };
+            self.accuse(evidence, out);
+        }
+    }
+
+    /// Keeps evidence against an authority, unless there is some already: one offence is as good as many.
+    fn accuse(&mut self, evidence: Evidence, out: &mut Vec<Effect>) {
+        self.counters.equivocations += 1;
+        if let Entry::Vacant(place) = self.evidence.entry(evidence.accused()) {
+            place.insert(evidence.clone());
+            self.persist(LogEntry::Evidence(evidence), out);
+        }
+    }
+
+    /// Keeps evidence against those who signed a certificate and voted for another vertex of its slot.
+    fn accuse_signers(&mut self, certificate: &Certificate, out: &mut Vec<Effect>) {
+        for (first, second) in self.slots.contradictions(certificate) {
+            self.accuse(Evidence::Votes { first, second }, out);
         }
     }
 
@@ -270,7 +285,7 @@ impl Beacon {
             {
                 Message::Proposal(vertex) => self.proposal(now, peer, vertex, out),
                 Message::Votes(votes) => self.votes(now, &votes, out),
-                Message::Certificates(certificates) => self.certificates(now, certificates),
+                Message::Certificates(certificates) => self.certificates(now, certificates, out),
                 Message::VertexRequest(references) => self.answer_request(now, peer, &references, out),
                 Message::Vertices(vertices) => self.vertices(now, peer, vertices, out),
                 Message::Status(status) => self.peer_status(now, peer, &status, out),
@@ -291,6 +306,8 @@ impl Beacon {
             Query::Status => Answer::Beacon(self.status()),
             Query::Commit(index) => Answer::Commit(self.history.commit(index).map(Box::new)),
             Query::Attested(attestation) => Answer::Attested(self.history.attested(&attestation)),
+            Query::Evidence => Answer::Evidence(self.evidence.values().cloned().collect()),
+            Query::Dag(rounds) => Answer::Dag(self.view(rounds)),
             Query::Account(_)
             | Query::Transaction(_)
             | Query::Records(_)

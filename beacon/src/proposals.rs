@@ -27,8 +27,9 @@ pub(crate) enum Blocker {
     Time,
     /// This link is not in the DAG.
     Link(VertexRef),
-    /// These batches are not stored at home; the own workers are asked again at `again`.
-    Payload { missing: Vec<(ShardId, Vec<BatchRef>)>, again: Timestamp, wait: u64 },
+    /// These batches are not stored at home; the own workers are asked again at `again`. Once they are late, the word of
+    /// f + 1 others will do.
+    Payload { missing: Vec<(ShardId, Vec<BatchRef>)>, again: Timestamp, wait: u64, is_late: bool },
 }
 
 impl Proposals {

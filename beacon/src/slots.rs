@@ -5,8 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, Certificate, Committee, Round, Signature, SignedVertex, VertexId,
-    VertexRef, Vote,
+    AuthorityIndex, AuthoritySet, Certificate, Committee, Round, SignedVertex, VertexId, VertexRef, Vote,
 };
 
 use crate::limits::VARIANTS_PER_SLOT;
@@ -39,13 +38,24 @@ pub(crate) enum Certified {
     Conflict,
 }
 
+/// What counting a vote did.
+#[derive(Debug)]
+pub(crate) enum Counted {
+    /// It completed no certificate.
+    Open,
+    /// It completed this one.
+    Complete(Certificate),
+    /// The voter voted so before, for another vertex of the slot.
+    Contradiction(Vote),
+}
+
 #[derive(Debug, Default)]
 struct Slot {
     variants: Vec<Variant>,
     equivocated: bool,
     own_vote: Option<Vote>,
     /// The first vote of each voter.
-    votes: BTreeMap<AuthorityIndex, (VertexId, Signature)>,
+    votes: BTreeMap<AuthorityIndex, Vote>,
     certified: Option<VertexId>,
     certificate: Option<Certificate>,
     certificate_durable: bool,
@@ -119,31 +129,51 @@ impl Slots {
         slot.own_vote = Some(vote);
     }
 
-    /// Counts a vote; the first of each voter counts. Gives the certificate when this vote completes it.
-    pub(crate) fn count(&mut self, vote: &Vote, committee: &Committee) -> Option<Certificate> {
+    /// Counts a vote; the first of each voter counts. A certificate takes a quorum, of which f + 1 stake holds the payload.
+    pub(crate) fn count(&mut self, vote: &Vote, committee: &Committee) -> Counted {
         let slot = self.slot_mut(&vote.vertex);
-        if slot.certificate.is_some() {
-            return None;
+        if let Some(certificate) = &slot.certificate {
+            let differs = certificate.vertex != vote.vertex && certificate.signers.contains(vote.voter);
+            let earlier = certificate.votes().find(|earlier| differs && earlier.voter == vote.voter);
+            return earlier.map_or(Counted::Open, Counted::Contradiction);
         }
-        slot.votes.entry(vote.voter).or_insert((vote.vertex.id, vote.signature));
-        let agreeing = || slot.votes.iter().filter(|(_, (id, _))| *id == vote.vertex.id);
-        let signers: AuthoritySet = agreeing().map(|(&voter, _)| voter).collect();
-        committee.is_quorum(&signers).then(|| Certificate {
-            vertex: vote.vertex,
-            signers,
-            signatures: agreeing().map(|(_, (_, signature))| *signature).collect(),
-        })
+        let earlier = *slot.votes.entry(vote.voter).or_insert(*vote);
+        if earlier.vertex != vote.vertex {
+            return Counted::Contradiction(earlier);
+        }
+        let agreeing = || slot.votes.values().filter(|other| other.vertex == vote.vertex);
+        let signers: AuthoritySet = agreeing().map(|vote| vote.voter).collect();
+        let stored: AuthoritySet = agreeing().filter(|vote| vote.stored).map(|vote| vote.voter).collect();
+        if !committee.is_quorum(&signers) || !committee.is_valid(&stored) {
+            return Counted::Open;
+        }
+        let signatures = agreeing().map(|vote| vote.signature).collect();
+        Counted::Complete(Certificate { vertex: vote.vertex, signers, stored, signatures })
+    }
+
+    /// Votes for other vertices of the slot by signers of the certificate, each with the one in the certificate.
+    pub(crate) fn contradictions(&self, certificate: &Certificate) -> Vec<(Vote, Vote)> {
+        let Some(slot) = self.slot(&certificate.vertex) else { return vec![] };
+        let held = slot.certificate.as_ref().filter(|held| held.vertex != certificate.vertex);
+        let held = held.into_iter().flat_map(Certificate::votes);
+        let earlier = slot.votes.values().filter(|vote| vote.vertex != certificate.vertex).copied();
+        let later = |earlier: &Vote| certificate.votes().find(|later| later.voter == earlier.voter);
+        earlier.chain(held).filter_map(|earlier| Some((earlier, later(&earlier)?))).collect()
+    }
+
+    fn votes_for(&self, reference: &VertexRef) -> impl Iterator<Item = &Vote> {
+        let votes = self.slot(reference).into_iter().flat_map(|slot| slot.votes.values());
+        votes.filter(|vote| vote.vertex == *reference)
     }
 
     /// Who is known to have voted for the vertex.
     pub(crate) fn voters(&self, reference: &VertexRef) -> AuthoritySet {
-        let votes = self.slot(reference).map(|slot| &slot.votes);
-        votes
-            .into_iter()
-            .flatten()
-            .filter(|(_, (id, _))| *id == reference.id)
-            .map(|(&voter, _)| voter)
-            .collect()
+        self.votes_for(reference).map(|vote| vote.voter).collect()
+    }
+
+    /// Who said in its vote that it holds the payload of the vertex.
+    pub(crate) fn storing(&self, reference: &VertexRef) -> AuthoritySet {
+        self.votes_for(reference).filter(|vote| vote.stored).map(|vote| vote.voter).collect()
     }
 
     /// Notes that the vertex is certified, by `certificate` or because a certified vertex names it.

@@ -149,6 +149,7 @@ fn codec(criterion: &mut Criterion, size: usize) -> Vec<Case> {
     let certificate = Certificate {
         vertex: vertex.vertex.head.reference(),
         signers,
+        stored: signers,
         signatures: signers.iter().map(|_| Signature([1; 64])).collect(),
     };
     let mut cases = vec![];

@@ -179,6 +179,8 @@ impl Toy {
     fn answer(&self, role: Role, query: &Query) -> Answer {
         match (role, query) {
             (Role::Beacon, Query::Status) => Answer::Beacon(BeaconStatus {
+                accused: 0,
+                resuming: false,
                 round: Round(1),
                 commit: CommitIndex(1),
                 digest: CommitDigest::default(),

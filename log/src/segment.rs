@@ -255,6 +255,8 @@ pub(crate) fn kind(entry: &LogEntry) -> u32 {
         LogEntry::Bundle(_) => 6,
         LogEntry::Checkpoint(_) => 7,
         LogEntry::Sync(_) => 8,
+        LogEntry::Evidence(_) => 9,
+        LogEntry::Resumed(_) => 10,
     }
 }
 

@@ -294,6 +294,8 @@ const GAUGES: &[(&str, &str)] = &[
     ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
     ("beacon_round", "The round of the beacon's last vertex."),
     ("beacon_floor_round", "The floor after the beacon's last commit."),
+    ("beacon_accused_authorities", "Authorities against whom the beacon holds evidence of equivocation."),
+    ("beacon_resuming", "Whether the beacon signs nothing yet, since its log was empty."),
     ("worker_executed_block", "The last block that the worker executed."),
     ("worker_certified_block", "The block of the last record that the worker knows certified."),
     ("worker_pending_transactions", "Transactions admitted here and not final."),
@@ -311,6 +313,8 @@ fn record(machine: &str, position: Option<&Position>) {
             set("machine_commit", status.commit.0);
             set("beacon_round", status.round.0);
             set("beacon_floor_round", status.floor.0);
+            set("beacon_accused_authorities", u64::from(status.accused));
+            set("beacon_resuming", u64::from(status.resuming));
         }
         Some(Position::Worker(status)) => {
             set("machine_commit", status.commit.0);

@@ -274,7 +274,9 @@ impl Worker {
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
                 | LogEntry::Checkpoint(_)
-                | LogEntry::Sync(_) => return Err(RecoveryError::Foreign),
+                | LogEntry::Sync(_)
+                | LogEntry::Evidence(_)
+                | LogEntry::Resumed(_) => return Err(RecoveryError::Foreign),
             }
         }
         Ok(())
@@ -306,7 +308,9 @@ impl Worker {
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
                 | LogEntry::Checkpoint(_)
-                | LogEntry::Sync(_) => {
+                | LogEntry::Sync(_)
+                | LogEntry::Evidence(_)
+                | LogEntry::Resumed(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }
@@ -574,6 +578,8 @@ impl Worker {
                 Query::Commits(_)
                 | Query::Commit(_)
                 | Query::Attested(_)
+                | Query::Evidence
+                | Query::Dag(_)
                 | Query::Follow(_)
                 | Query::Proof(_),
                 _,

@@ -6,11 +6,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use fresnel_crypto::Verifier;
 use fresnel_types::{
     Amount, AuthorityIndex, AuthoritySet, Batch, BatchId, BlockIndex, Close, Commit, CommitDigest,
-    CommitIndex, Committee, Genesis, LogEntry, Message, Order, OrderEvent, Outcome, Party, Record,
+    CommitIndex, Committee, Evidence, Genesis, LogEntry, Message, Order, OrderEvent, Outcome, Party, Record,
     RecordDigest, Round, ShardId, TransactionId, VertexId, VertexRef, decode, encode,
     status::{Level, Progress},
+    verify::Rules,
 };
 
 /// An invariant that does not hold, and what shows it.
@@ -33,8 +35,12 @@ pub(crate) use hold;
 /// Everything seen so far.
 pub(crate) struct Monitor {
     committee: Committee,
+    rules: Rules,
+    verifier: Verifier,
     /// Adversaries.
     faulty: AuthoritySet,
+    /// Who holds evidence against whom.
+    accused: BTreeSet<(AuthorityIndex, AuthorityIndex)>,
     funds: Vec<Amount>,
     vertices: BTreeMap<(AuthorityIndex, Round), VertexId>,
     votes: BTreeMap<(AuthorityIndex, AuthorityIndex, Round), VertexId>,
@@ -74,7 +80,10 @@ impl Monitor {
         }
         Self {
             committee: genesis.committee(),
+            rules: Rules::of(genesis),
+            verifier: Verifier::with_seed([0; 32]),
             faulty,
+            accused: BTreeSet::new(),
             funds,
             vertices: BTreeMap::new(),
             votes: BTreeMap::new(),
@@ -128,6 +137,7 @@ impl Monitor {
         }
         match (party, entry) {
             (Party::Beacon(authority), LogEntry::Commit(commit)) => self.commit(authority, commit),
+            (Party::Beacon(authority), LogEntry::Evidence(evidence)) => self.evidence(authority, evidence),
             (Party::Worker(authority, _), LogEntry::Batch(bytes)) => {
                 let batch: Batch = decode(bytes).expect("machines keep only verified batches");
                 let transactions =
@@ -138,6 +148,25 @@ impl Monitor {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whoever is accused broke its word, and anybody can check that.
+    fn evidence(&mut self, authority: AuthorityIndex, evidence: &Evidence) -> Result<(), Broken> {
+        let accused = evidence.accused();
+        hold!(
+            "evidence",
+            self.faulty.contains(accused),
+            "{authority} accuses {accused}, who is honest: {evidence:?}"
+        );
+        let checked = evidence.check(&self.rules, &mut self.verifier);
+        hold!("evidence", checked == Ok(accused), "{authority} keeps false evidence: {checked:?}");
+        self.accused.insert((authority, accused));
+        Ok(())
+    }
+
+    /// Whether an authority holds evidence against another.
+    pub(crate) fn has_evidence(&self, authority: AuthorityIndex, accused: AuthorityIndex) -> bool {
+        self.accused.contains(&(authority, accused))
     }
 
     fn is_faulty(&self, party: Party) -> bool {
@@ -261,9 +290,11 @@ impl Monitor {
                     }
                     let nobody = (AuthoritySet::default(), Vec::new());
                     let (holders, transactions) = self.stored.get(&id).unwrap_or(&nobody);
+                    // Adversaries may say that they hold it. They are of the f that may be lost for ever, so that the rest
+                    // of f + 1 still has it.
                     hold!(
                         "A5",
-                        self.committee.is_valid(holders),
+                        self.committee.is_valid(&holders.union(&self.faulty)) && !holders.is_empty(),
                         "batch {id} is ordered in commit {commit} and durable only at {:?}",
                         holders.iter().collect::<Vec<_>>()
                     );

@@ -2,7 +2,7 @@
 //! [`Parameters`](crate::Parameters).
 
 /// The protocol spoken by this code; part of the genesis.
-pub const PROTOCOL_VERSION: u32 = 2;
+pub const PROTOCOL_VERSION: u32 = 3;
 
 /// Bytes of a sealed batch: large enough that its name costs nothing, small enough to spread in a few milliseconds.
 pub const BATCH_BYTES_MAX: usize = 512_000;

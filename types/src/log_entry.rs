@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Bundle, Certificate, Commit, CommitIndex, Order, SignedVertex, Vote, ids::number, snapshot::SyncEntry,
+    Bundle, Certificate, Commit, CommitIndex, Evidence, Order, Round, SignedVertex, Vote, ids::number,
+    snapshot::SyncEntry,
 };
 
 /// An entry of a machine's log.
@@ -28,6 +29,11 @@ pub enum LogEntry {
     Checkpoint(CheckpointPiece),
     /// A step of a worker that gets its state from its peers.
     Sync(SyncEntry),
+    /// Evidence against an authority, of which a beacon keeps one each.
+    Evidence(Evidence),
+    /// A beacon that began with an empty log knows from others that nothing it may have signed before is of a round above
+    /// this one. Until then, and at or below it, it signs nothing.
+    Resumed(Round),
 }
 
 /// A piece of a beacon's state: cut up, since the whole may be larger than an entry.

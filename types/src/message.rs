@@ -5,8 +5,8 @@ use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
     Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex, Bundle, Certificate, Commit,
-    CommitIndex, Order, Party, RejectionCode, Round, ShardId, SignedTransaction, SignedVertex, VertexRef,
-    Vote,
+    CommitIndex, Order, Party, RejectionCode, Round, ShardId, SignedHead, SignedTransaction, SignedVertex,
+    Timestamp, VertexRef, Vote,
     snapshot::{SnapshotAnswer, SnapshotRequest},
     status::{Answer, Progress, Query},
 };
@@ -30,6 +30,25 @@ pub enum Message {
     CommitRequest(CommitIndex),
     /// Beacon to beacon: consecutive commits with their vertices.
     CommitRange(Vec<CommitWithVertices>),
+    /// Beacon to beacons: my log is empty; up to which round is anything certified? With the instant of the question, so
+    /// that an answer to an earlier one is told apart.
+    RoundRequest(Timestamp),
+    /// Beacon to beacon.
+    RoundAnswer {
+        /// The instant of the question.
+        asked: Timestamp,
+        /// The certificate of the highest round held; none when nothing is certified yet.
+        highest: Option<Certificate>,
+    },
+    /// Beacon to beacon: I am behind all commits that you keep; send this piece of the state after this commit.
+    StateRequest {
+        /// As in the piece that came first, by itself, in place of commits that are not kept.
+        commit: CommitIndex,
+        /// From 0.
+        number: u32,
+    },
+    /// Beacon to beacon: answers a request for commits that are not kept, or for a piece.
+    State(Box<StatePiece>),
 
     /// Worker to its own beacon: name these in the next vertex.
     Offer(Offer),
@@ -142,6 +161,25 @@ pub struct CommitWithVertices {
     pub vertices: Vec<SignedVertex>,
 }
 
+/// A piece of the state of a beacon after a commit at which checkpoints are taken, cut up since the whole may be larger
+/// than a frame.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct StatePiece {
+    /// The commit; it names the hash of the state.
+    pub commit: Commit,
+    /// In the first piece: heads of a quorum of authors, ascending, that name the commit. Empty in others.
+    pub voters: Vec<SignedHead>,
+    /// The first of the commits up to this one that ordered anything above its floor: with what they order there, the
+    /// state is all that the next commits depend on.
+    pub from: CommitIndex,
+    /// The number of pieces.
+    pub pieces: u32,
+    /// Which this is, from 0.
+    pub number: u32,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
 /// What a worker asks its beacon to put into a vertex. Batches and attestations add to what was offered before; the
 /// beacon keeps each until a vertex with it is ordered, and knows it by its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -178,6 +216,14 @@ pub enum Kind {
     CommitRequest = 7,
     /// Commits with vertices.
     CommitRange = 8,
+    /// The highest round wanted.
+    RoundRequest = 9,
+    /// The highest round.
+    RoundAnswer = 10,
+    /// A piece of a beacon's state wanted.
+    StateRequest = 11,
+    /// A piece of a beacon's state.
+    State = 12,
     /// What a worker wants named.
     Offer = 16,
     /// Batches durable at the own worker.
@@ -222,7 +268,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 32] = [
         Self::Proposal,
         Self::Votes,
         Self::Certificates,
@@ -231,6 +277,10 @@ impl Kind {
         Self::Status,
         Self::CommitRequest,
         Self::CommitRange,
+        Self::RoundRequest,
+        Self::RoundAnswer,
+        Self::StateRequest,
+        Self::State,
         Self::Offer,
         Self::Stored,
         Self::OrderRequest,
@@ -275,6 +325,10 @@ impl Message {
             Self::Status(_) => Kind::Status,
             Self::CommitRequest(_) => Kind::CommitRequest,
             Self::CommitRange(_) => Kind::CommitRange,
+            Self::RoundRequest(_) => Kind::RoundRequest,
+            Self::RoundAnswer { .. } => Kind::RoundAnswer,
+            Self::StateRequest { .. } => Kind::StateRequest,
+            Self::State(_) => Kind::State,
             Self::Offer(_) => Kind::Offer,
             Self::Stored(_) => Kind::Stored,
             Self::OrderRequest(_) => Kind::OrderRequest,
@@ -307,7 +361,8 @@ impl Message {
             | Kind::BundleRequest
             | Kind::CommitRange
             | Kind::SnapshotRequest
-            | Kind::Snapshot => Plane::Bulk,
+            | Kind::Snapshot
+            | Kind::State => Plane::Bulk,
             _ => Plane::Control,
         }
     }
@@ -328,7 +383,11 @@ impl Message {
             | Kind::Vertices
             | Kind::Status
             | Kind::CommitRequest
-            | Kind::CommitRange => beacons(),
+            | Kind::CommitRange
+            | Kind::RoundRequest
+            | Kind::RoundAnswer
+            | Kind::StateRequest
+            | Kind::State => beacons(),
             Kind::Stored | Kind::OrderRequest | Kind::OrderStored => worker_to_beacon(),
             Kind::Offer => {
                 worker_to_beacon()

@@ -8,9 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
 use wincode::{SchemaReadOwned, SchemaWrite};
 
 use crate::{
-    Address, Amount, AuthorityIndex, BlockIndex, ChainId, CommitDigest, CommitIndex, Epoch, Proof, PublicKey,
-    RecordDigest, RejectionCode, Round, Sequence, ShardId, SignedTransaction, StateRoot, Timestamp,
-    TransactionId, VertexRef,
+    Address, Amount, AuthorityIndex, BlockIndex, ChainId, CommitDigest, CommitIndex, Epoch, Evidence, Proof,
+    PublicKey, RecordDigest, RejectionCode, Round, Sequence, ShardId, SignedTransaction, StateRoot,
+    Timestamp, TransactionId, VertexRef,
     codec::{self, Layout},
     commit::Certified,
     leaves::Account,
@@ -287,6 +287,60 @@ pub struct AttestedAnswer {
     /// Ascending by author; fewer than a quorum when it is forgotten or not certified.
     pub attested: Vec<Encoded<SignedAttestation>>,
 }
+
+/// What `evidence` gives.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceAnswer {
+    /// One per accused authority, ascending.
+    pub evidence: Vec<EvidenceInfo>,
+}
+
+/// Evidence against an authority.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EvidenceInfo {
+    /// Who is accused.
+    pub authority: AuthorityIndex,
+    /// What it signed twice: `vertices` or `votes`.
+    pub offence: String,
+    /// In which round.
+    pub round: Round,
+    /// What proves it: the bytes of a file with evidence.
+    pub evidence: EvidenceFile,
+}
+
+/// Evidence that stands in JSON as the hex of the bytes of its file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvidenceFile(pub Evidence);
+
+impl Serialize for EvidenceFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&hex::encode(self.0.to_bytes()))
+    }
+}
+
+impl<'de> Deserialize<'de> for EvidenceFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bytes = hex::decode(text).map_err(|error| D::Error::custom(format!("not hex: {error}")))?;
+        Evidence::from_bytes(&bytes).map(Self).map_err(D::Error::custom)
+    }
+}
+
+/// What `dag` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DagParams {
+    /// Of how many rounds up to the highest; as many as fit an answer are given.
+    #[serde(default = "dag_rounds")]
+    pub rounds: u64,
+}
+
+fn dag_rounds() -> u64 {
+    DAG_ROUNDS
+}
+
+/// Rounds that `dag` gives unless asked for others.
+pub const DAG_ROUNDS: u64 = 16;
 
 /// What `receipt_proof` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
 
 use crate::{
-    Address, Attestation, BlockIndex, Commit, CommitDigest, CommitIndex, Outcome, Proof, Record, Round,
-    ShardId, StateKey, TransactionId,
+    Address, Attestation, AuthorityIndex, BlockIndex, Commit, CommitDigest, CommitIndex, Evidence, Outcome,
+    Proof, Record, Round, ShardId, StateKey, TransactionId, VertexRef,
     commit::Certified,
     leaves::Account,
     proof::{SignedAttestation, Wanted},
@@ -78,6 +78,10 @@ pub enum Query {
     Counts,
     /// The bytes under a key of the state, after the last executed block. To a worker.
     Leaf(StateKey),
+    /// The evidence against authorities. To a beacon.
+    Evidence,
+    /// The vertices of so many rounds up to the highest, as many as fit a reply. To a beacon.
+    Dag(u64),
 }
 
 /// An answer to the [`Query`] of the same name.
@@ -125,6 +129,40 @@ pub enum Answer {
         /// The bytes after it.
         value: Option<Vec<u8>>,
     },
+    /// One per accused authority, ascending.
+    Evidence(Vec<Evidence>),
+    /// The youngest part of the DAG.
+    Dag(DagView),
+}
+
+/// The youngest part of a beacon's DAG.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct DagView {
+    /// Authorities, also those without a vertex in it.
+    pub authorities: u16,
+    /// The last commit.
+    pub commit: CommitIndex,
+    /// The floor after it.
+    pub floor: Round,
+    /// Certified vertices, ascending by round and author.
+    pub vertices: Vec<DagVertex>,
+}
+
+/// A vertex of a [`DagView`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct DagVertex {
+    /// Which.
+    pub vertex: VertexRef,
+    /// Authors of its parents, ascending.
+    pub parents: Vec<AuthorityIndex>,
+    /// Its weak links, ascending.
+    pub weak: Vec<VertexRef>,
+    /// Batches that it names.
+    pub batches: u32,
+    /// The commit that ordered it, if one did and it is remembered.
+    pub commit: Option<CommitIndex>,
+    /// Whether it is an anchor of that commit.
+    pub anchor: bool,
 }
 
 /// Why there is no proof.
@@ -231,4 +269,8 @@ pub struct BeaconStatus {
     pub digest: CommitDigest,
     /// The floor after it.
     pub floor: Round,
+    /// Authorities against whom it holds evidence.
+    pub accused: u16,
+    /// Whether it signs nothing yet, because its log was empty and it does not know what it signed before.
+    pub resuming: bool,
 }

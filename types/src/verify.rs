@@ -8,13 +8,14 @@ use std::ops::Deref;
 use fresnel_crypto::{Item, Verifier, is_small_order};
 
 use crate::{
-    Ablation, Address, AuthorityIndex, Batch, Certificate, ChainId, Committee, Epoch, Genesis, Message,
-    Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature, SignedTransaction,
-    SignedVertex, Transaction, VertexHead, VertexRef, Vote,
+    Ablation, Address, AuthorityIndex, AuthoritySet, Batch, Certificate, ChainId, CommitVote, Committee,
+    Epoch, Genesis, Message, Parameters, PublicKey, RejectionCode, ShardHeader, ShardId, Shards, Signature,
+    SignedHead, SignedTransaction, SignedVertex, Transaction, VertexHead, Vote,
     ablation::{NotForBenchmarks, Part},
     codec,
     identities::{Unsigned, addresses},
     limits::{ATTESTATIONS_PER_HEADER_MAX, BATCH_BYTES_MAX, SUBMISSIONS_TOGETHER_MAX},
+    message::StatePiece,
     snapshot::{SnapshotAnswer, SnapshotOffer},
     vertex::{vertex_signing_digest, vote_signing_digest},
 };
@@ -55,6 +56,9 @@ pub enum VerifyError {
     /// A certificate without a quorum, or with signatures that do not match its signers.
     #[error("the certificate has no quorum of signatures")]
     Certificate,
+    /// A piece of a state whose commit a quorum did not name.
+    #[error("no quorum named the commit of the state")]
+    State,
     /// A batch that is malformed, too large, or holds a malformed transaction.
     #[error("batch: {0}")]
     Batch(&'static str),
@@ -254,6 +258,10 @@ impl Rules {
             Message::Status(status) => bounded(status.held.len()),
             Message::Stored(batches) => bounded(batches.len()),
             Message::BatchStored(batches) | Message::BatchRequest(batches) => bounded(batches.len()),
+            Message::State(piece) => self.state_piece(piece, owner, signatures),
+            Message::RoundAnswer { highest, .. } => {
+                highest.iter().try_for_each(|highest| self.certificate(highest, owner, signatures))
+            }
             Message::Batch(bytes) => self.batch(bytes, owner, signatures),
             Message::Bundle(bundle) => {
                 if !self.shards.contains(bundle.record.shard) || !self.shards.contains(bundle.destination) {
@@ -269,6 +277,8 @@ impl Rules {
             | Message::SnapshotRequest(_)
             | Message::Snapshot(_)
             | Message::OrderGone(_)
+            | Message::RoundRequest(_)
+            | Message::StateRequest { .. }
             | Message::Offer(_)
             | Message::OrderRequest(_)
             | Message::OrderStored(_)
@@ -377,7 +387,7 @@ impl Rules {
         if self.committee.authority(vote.vertex.author).is_none() {
             return Err(VerifyError::Unknown);
         }
-        self.signature_of_voter(&vote.vertex, vote.voter, vote.signature, owner, signatures)
+        self.signature_of_voter(vote, owner, signatures)
     }
 
     fn certificate(
@@ -391,26 +401,56 @@ impl Rules {
         }
         if certificate.signatures.len() != certificate.signers.len()
             || !self.committee.is_quorum(&certificate.signers)
+            || !certificate.stored.difference(&certificate.signers).is_empty()
+            || !self.committee.is_valid(&certificate.stored)
         {
             return Err(VerifyError::Certificate);
         }
-        certificate.signers.iter().zip(&certificate.signatures).try_for_each(|(voter, signature)| {
-            self.signature_of_voter(&certificate.vertex, voter, *signature, owner, signatures)
-        })
+        certificate.votes().try_for_each(|vote| self.signature_of_voter(&vote, owner, signatures))
     }
 
     fn signature_of_voter(
         &self,
-        vertex: &VertexRef,
-        voter: AuthorityIndex,
-        signature: Signature,
+        vote: &Vote,
         owner: usize,
         signatures: &mut Signatures,
     ) -> Result<(), VerifyError> {
-        let authority = self.committee.authority(voter).ok_or(VerifyError::Unknown)?;
-        let digest = vote_signing_digest(&self.chain, self.epoch, voter, vertex);
-        signatures.push(owner, authority.consensus_key, digest, signature);
+        let authority = self.committee.authority(vote.voter).ok_or(VerifyError::Unknown)?;
+        let digest = vote_signing_digest(&self.chain, self.epoch, vote);
+        signatures.push(owner, authority.consensus_key, digest, vote.signature);
         Ok(())
+    }
+
+    /// A piece of a state says what commit it is of; the first comes with a quorum of authors who named that commit.
+    fn state_piece(
+        &self,
+        piece: &StatePiece,
+        owner: usize,
+        signatures: &mut Signatures,
+    ) -> Result<(), VerifyError> {
+        let named = CommitVote { index: piece.commit.index, digest: piece.commit.digest() };
+        if !piece.voters.is_sorted_by(|a, b| a.head.author < b.head.author)
+            || piece.voters.iter().any(|voter| voter.head.commit_vote != named)
+        {
+            return Err(VerifyError::State);
+        }
+        let authors: AuthoritySet = piece
+            .voters
+            .iter()
+            .map(|voter| self.committee.authority(voter.head.author).map(|_| voter.head.author))
+            .collect::<Option<_>>()
+            .ok_or(VerifyError::Unknown)?;
+        if piece.number == 0 && !self.committee.is_quorum(&authors) {
+            return Err(VerifyError::State);
+        }
+        piece.voters.iter().try_for_each(|SignedHead { head, signature }| {
+            if head.chain != self.chain || head.epoch != self.epoch {
+                return Err(VerifyError::Chain);
+            }
+            let author = self.committee.authority(head.author).ok_or(VerifyError::Unknown)?;
+            signatures.push(owner, author.consensus_key, vertex_signing_digest(&head.id()), *signature);
+            Ok(())
+        })
     }
 
     fn batch(&self, bytes: &[u8], owner: usize, signatures: &mut Signatures) -> Result<(), VerifyError> {

@@ -94,24 +94,37 @@ pub struct SignedVertex {
     pub signature: Signature,
 }
 
-/// An authority's statement that it holds a vertex with its payload and will vote for no other of that author and round.
+/// The part of a signed vertex that its signature covers: what anybody needs to know that its author said so.
+#[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
+pub struct SignedHead {
+    /// What was signed.
+    pub head: VertexHead,
+    /// By `head.author`, over the id.
+    pub signature: Signature,
+}
+
+/// An authority's statement that it holds a vertex and will vote for no other of that author and round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, SchemaRead, SchemaWrite)]
 pub struct Vote {
     /// What is voted for.
     pub vertex: VertexRef,
     /// Who votes.
     pub voter: AuthorityIndex,
-    /// By `voter`, over chain, epoch and `vertex`.
+    /// Whether the voter's workers hold the payload durably. Who votes without trusts f + 1 stake that voted so.
+    pub stored: bool,
+    /// By `voter`, over chain, epoch and all of the above.
     pub signature: Signature,
 }
 
-/// A quorum of votes. Its identity is the vertex', never the signer set's.
+/// A quorum of votes, of which f + 1 stake holds the payload. Its identity is the vertex', never the signer set's.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub struct Certificate {
     /// What is certified.
     pub vertex: VertexRef,
     /// Who voted.
     pub signers: AuthoritySet,
+    /// Those of them whose votes say that they hold the payload.
+    pub stored: AuthoritySet,
     /// One for each of `signers`, ascending.
     pub signatures: Vec<Signature>,
 }
@@ -176,14 +189,17 @@ pub fn vertex_signing_digest(id: &VertexId) -> [u8; 32] {
     hash(Domain::VertexSignature, &[&id.0])
 }
 
-/// What a vote's signature covers.
-pub fn vote_signing_digest(
-    chain: &ChainId,
-    epoch: Epoch,
-    voter: AuthorityIndex,
-    vertex: &VertexRef,
-) -> [u8; 32] {
-    hash(Domain::VoteSignature, &[&chain.0, &codec::encode(&(epoch, voter, *vertex))])
+/// What a vote's signature covers: all of it but the signature.
+pub fn vote_signing_digest(chain: &ChainId, epoch: Epoch, vote: &Vote) -> [u8; 32] {
+    let Vote { vertex, voter, stored, .. } = *vote;
+    hash(Domain::VoteSignature, &[&chain.0, &codec::encode(&(epoch, voter, vertex, stored))])
+}
+
+impl SignedVertex {
+    /// Without the payload.
+    pub fn signed_head(&self) -> SignedHead {
+        SignedHead { head: self.vertex.head.clone(), signature: self.signature }
+    }
 }
 
 impl Vote {
@@ -193,10 +209,24 @@ impl Vote {
         epoch: Epoch,
         voter: AuthorityIndex,
         vertex: VertexRef,
+        stored: bool,
         key: &SigningKey,
     ) -> Self {
-        let signature = Signature(key.sign(&vote_signing_digest(chain, epoch, voter, &vertex)));
-        Self { vertex, voter, signature }
+        let unsigned = Self { vertex, voter, stored, signature: Signature::default() };
+        let signature = Signature(key.sign(&vote_signing_digest(chain, epoch, &unsigned)));
+        Self { signature, ..unsigned }
+    }
+}
+
+impl Certificate {
+    /// The votes that it is made of, ascending by voter.
+    pub fn votes(&self) -> impl Iterator<Item = Vote> {
+        self.signers.iter().zip(&self.signatures).map(|(voter, &signature)| Vote {
+            vertex: self.vertex,
+            voter,
+            stored: self.stored.contains(voter),
+            signature,
+        })
     }
 }
 

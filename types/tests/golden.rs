@@ -4,11 +4,11 @@
 
 use fresnel_types::{
     Action, Address, Amount, Attestation, AuthorityIndex, AuthoritySet, BatchId, BatchRef, BlockIndex,
-    Bundle, Certificate, ChainId, Close, Commit, CommitDigest, CommitIndex, CommitVote, Epoch, FailureCode,
-    LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, Proof, PublicKey, Receipt,
-    ReceiptKind, Record, RecordDigest, RejectionCode, Round, Sequence, ShardHeader, ShardId, Signature,
-    SignedTransaction, SignedVertex, StateKey, StateRoot, Timestamp, Transaction, TransactionId, Vertex,
-    VertexHead, VertexId, VertexRef, Vote,
+    Bundle, Certificate, ChainId, Close, Commit, CommitDigest, CommitIndex, CommitVote, Epoch, Evidence,
+    FailureCode, LogDigest, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Outcome, Proof,
+    PublicKey, Receipt, ReceiptKind, Record, RecordDigest, RejectionCode, Round, Sequence, ShardHeader,
+    ShardId, Signature, SignedTransaction, SignedVertex, StateKey, StateRoot, Timestamp, Transaction,
+    TransactionId, Vertex, VertexHead, VertexId, VertexRef, Vote,
     action::{Asset, BankAction, Bytes, KvOperation, TokenAction},
     commit::Certified,
     decode, encode,
@@ -16,12 +16,12 @@ use fresnel_types::{
     leaves::{Account, Holding, InWords, Savings, Token, Value},
     log_entry::CheckpointPiece,
     merkle::Path,
-    message::{CertifiedVertex, CommitWithVertices, Kind, Offer, Status},
+    message::{CertifiedVertex, CommitWithVertices, Kind, Offer, StatePiece, Status},
     mmr,
     proof::{Applied, Claim, Later, SignedAttestation, Wanted},
     record::{Pair, Tally},
     snapshot::{Published, SnapshotAnswer, SnapshotOffer, SnapshotPiece, SnapshotRequest, SyncEntry},
-    status::{Answer, BeaconStatus, Level, Progress, Query, Unproven, WorkerStatus},
+    status::{Answer, BeaconStatus, DagVertex, DagView, Level, Progress, Query, Unproven, WorkerStatus},
 };
 use proptest::prelude::*;
 
@@ -98,13 +98,14 @@ fn attestation() -> Attestation {
 }
 
 fn vote() -> Vote {
-    Vote { vertex: reference(), voter: AuthorityIndex(3), signature: Signature([4; 64]) }
+    Vote { vertex: reference(), voter: AuthorityIndex(3), stored: true, signature: Signature([4; 64]) }
 }
 
 fn certificate() -> Certificate {
     Certificate {
         vertex: reference(),
         signers: AuthoritySet::first(2),
+        stored: AuthoritySet::first(1),
         signatures: vec![Signature([1; 64]), Signature([2; 64])],
     }
 }
@@ -249,6 +250,8 @@ fn messages() -> Vec<Message> {
         commit: CommitIndex(2),
         digest: CommitDigest([3; 32]),
         floor: Round(0),
+        accused: 1,
+        resuming: false,
     };
     let account = Account { balance: Amount(1), nonce_base: 2, nonce_bits: 4 };
     let query = |query| Message::Query { request: 1, query };
@@ -346,6 +349,33 @@ fn messages() -> Vec<Message> {
             piece: SnapshotPiece::Chunk(2),
             bytes: Some(vec![3, 4]),
         }),
+        Message::RoundRequest(Timestamp(1)),
+        Message::RoundAnswer { asked: Timestamp(1), highest: Some(certificate()) },
+        Message::StateRequest { commit: CommitIndex(64), number: 1 },
+        Message::State(Box::new(StatePiece {
+            commit: commit(),
+            voters: vec![vertex().signed_head()],
+            from: CommitIndex(60),
+            pieces: 2,
+            number: 0,
+            bytes: vec![1, 2],
+        })),
+        query(Query::Evidence),
+        query(Query::Dag(16)),
+        answer(Answer::Evidence(vec![Evidence::Votes { first: vote(), second: vote() }])),
+        answer(Answer::Dag(DagView {
+            authorities: 4,
+            commit: CommitIndex(1),
+            floor: Round(0),
+            vertices: vec![DagVertex {
+                vertex: reference(),
+                parents: vec![AuthorityIndex(1)],
+                weak: vec![reference()],
+                batches: 1,
+                commit: Some(CommitIndex(1)),
+                anchor: true,
+            }],
+        })),
     ]
 }
 
@@ -370,6 +400,14 @@ fn log_entries() -> Vec<(&'static str, LogEntry)> {
         ("sync begin", LogEntry::Sync(SyncEntry::Begin(CommitIndex(1)))),
         ("sync target", LogEntry::Sync(SyncEntry::Target(Box::new(published()), AuthorityIndex(2)))),
         ("sync piece", LogEntry::Sync(SyncEntry::Piece(SnapshotPiece::Chunk(1), vec![2, 3]))),
+        (
+            "evidence",
+            LogEntry::Evidence(Evidence::Vertices {
+                first: vertex().signed_head(),
+                second: vertex().signed_head(),
+            }),
+        ),
+        ("resumed", LogEntry::Resumed(Round(7))),
     ]
 }
 
@@ -441,7 +479,7 @@ proptest! {
     /// S3: any bytes decode to an error or to a value whose encoding is those bytes.
     #[test]
     fn mutated_bytes_never_panic_and_encodings_are_unique(
-        which in 0_usize..52, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        which in 0_usize..61, changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
         cut in any::<Option<prop::sample::Index>>(),
     ) {
         let messages = messages();

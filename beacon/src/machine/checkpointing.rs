@@ -59,7 +59,9 @@ impl Checkpointing {
             | LogEntry::Order(_)
             | LogEntry::Bundle(_)
             | LogEntry::Checkpoint(_)
-            | LogEntry::Sync(_) => None,
+            | LogEntry::Sync(_)
+            | LogEntry::Evidence(_)
+            | LogEntry::Resumed(_) => None,
         };
         if let Some(round) = round {
             self.first.entry(round).or_insert(self.next);
@@ -114,7 +116,8 @@ impl Beacon {
             round: self.own.round,
             time: self.own.time,
         };
-        let body = checkpoint::body(self.pending.past(), self.orderer.state());
+        let evidence = self.evidence.values().cloned().collect();
+        let body = checkpoint::body(self.pending.past(), &evidence, self.orderer.state());
         self.checkpointing.last = commit.index;
         self.checkpointing.frozen = Some(Frozen { head, body, written: 0 });
     }

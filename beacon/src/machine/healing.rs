@@ -273,9 +273,10 @@ impl Beacon {
             }
             if let Some(certificate) = certificate {
                 let signers = certificate.signers;
+                self.accuse_signers(&certificate, out);
                 self.certify(now, reference, Some(certificate), signers);
             }
-            self.keep(&reference, &Arc::new(vertex));
+            self.keep(&reference, &Arc::new(vertex), out);
             if self.slots.is_certified(&reference) {
                 self.certified_vertex_came(now, &reference);
             }

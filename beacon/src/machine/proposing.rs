@@ -104,7 +104,7 @@ impl Beacon {
                 self.persist(LogEntry::Certificate(certificate), out);
             }
         }
-        self.keep(&reference, &vertex);
+        self.keep(&reference, &vertex, out);
         self.slots.make_durable(&reference);
         self.undecided |= self.dag.note_proposal(&vertex.vertex.head);
         self.persist(LogEntry::Vertex((*vertex).clone()), out);
@@ -118,7 +118,7 @@ impl Beacon {
         self.stall.wait = wait;
         self.stall.again = now.plus(wait);
         self.send_to_others(Message::Proposal((*vertex).clone()), out);
-        self.vote(now, reference, out);
+        self.vote(now, reference, true, out);
         true
     }
 

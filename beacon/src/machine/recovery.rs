@@ -16,7 +16,7 @@ use super::{Beacon, Config, Open};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     orderer::{Orderer, ReplayError},
-    slots::Added,
+    slots::{Added, Counted},
 };
 
 /// Why a log restores no beacon.
@@ -87,7 +87,10 @@ impl Beacon {
                     }
                     None => beacon.recover_commit(&commit)?,
                 },
-                LogEntry::Checkpoint(_) => {}
+                LogEntry::Evidence(evidence) => {
+                    beacon.evidence.entry(evidence.accused()).or_insert(evidence);
+                }
+                LogEntry::Resumed(_) | LogEntry::Checkpoint(_) => {}
                 LogEntry::Batch(_) | LogEntry::Order(_) | LogEntry::Bundle(_) | LogEntry::Sync(_) => {
                     return Err(RecoveryError::Foreign);
                 }
@@ -118,7 +121,8 @@ impl Beacon {
 
     /// Takes over the state of a checkpoint.
     fn restore(&mut self, checkpoint: Checkpoint) -> Before {
-        let Checkpoint { head, past, state } = checkpoint;
+        let Checkpoint { head, past, evidence, state } = checkpoint;
+        self.evidence = evidence.into_iter().map(|evidence| (evidence.accused(), evidence)).collect();
         self.own.round = head.round;
         self.own.time = head.time;
         self.pending.restore(past);
@@ -169,7 +173,7 @@ impl Beacon {
         }
         if slot.round > self.dag.floor() && earlier.is_none() {
             self.slots.set_own_vote(vote);
-            if let Some(certificate) = self.slots.count(&vote, &self.rules.committee) {
+            if let Counted::Complete(certificate) = self.slots.count(&vote, &self.rules.committee) {
                 // A committee of one: the own vote is the quorum.
                 self.slots.certify(&slot, Some(certificate));
             }

@@ -161,7 +161,7 @@ impl Beacon {
     fn commit(&mut self, committed: Committed, out: &mut Vec<Effect>) {
         for (reference, vertex) in committed.commit.vertices.iter().zip(&committed.vertices) {
             self.mark_ordered(reference);
-            self.keep(reference, vertex);
+            self.keep(reference, vertex, out);
             if self.slots.make_durable(reference) {
                 self.persist(LogEntry::Vertex((**vertex).clone()), out);
             }

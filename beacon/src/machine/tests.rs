@@ -100,13 +100,13 @@ fn large_committees_let_authors_assemble() {
 #[test]
 fn a_batch_that_is_not_stored_holds_the_vote_until_it_is() {
     let mut cluster = Cluster::started(4, 256);
-    for index in 1..3 {
+    for index in 1..4 {
         cluster.nodes[index].workers[0].lacks.insert(batch(1).id);
     }
     cluster.offer(0, ShardId(0), vec![batch(1)]);
     cluster.run(300_000);
     for index in 0..4 {
-        assert_eq!(cluster.effective(index, 0), [], "two of four votes are no quorum");
+        assert_eq!(cluster.effective(index, 0), [], "its author alone may hold it");
     }
     assert!(cluster.nodes[1].workers[0].required > 2, "the own worker is asked again");
     cluster.nodes[1].workers[0].lacks.clear();
@@ -116,6 +116,21 @@ fn a_batch_that_is_not_stored_holds_the_vote_until_it_is() {
     for index in 0..4 {
         assert_eq!(cluster.effective(index, 0), ids([1]));
     }
+    let on_trust = |index: usize| cluster.beacon(index).counters().voted_on_trust;
+    assert_eq!([0, 1, 2, 3].map(on_trust), [0, 0, 1, 1], "two of four hold it, and one is honest");
+}
+
+#[test]
+fn a_worker_that_is_only_slow_is_waited_for() {
+    let mut cluster = Cluster::started(4, 256);
+    cluster.nodes[1].workers[0].lacks.insert(batch(1).id);
+    cluster.offer(0, ShardId(0), vec![batch(1)]);
+    cluster.run(10_000);
+    cluster.nodes[1].workers[0].lacks.clear();
+    cluster.say(1, ShardId(0), Message::Stored(vec![batch(1)]));
+    cluster.run(300_000);
+    assert_eq!(cluster.effective(1, 0), ids([1]));
+    assert_eq!(cluster.beacon(1).counters().voted_on_trust, 0);
 }
 
 #[test]

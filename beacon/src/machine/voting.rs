@@ -3,14 +3,15 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, Certificate, Effect, LogEntry, Message, Party, Round, SignedVertex, Timestamp, VertexRef,
-    Vote,
+    AuthorityIndex, Certificate, Effect, Evidence, LogEntry, Message, Party, Round, SignedVertex, Timestamp,
+    VertexRef, Vote,
 };
 
 use super::Beacon;
 use crate::{
     limits::{TIME_AHEAD_MAX, VOTES_TO_ALL_MAX},
     proposals::Blocker,
+    slots::Counted,
 };
 
 impl Beacon {
@@ -35,7 +36,7 @@ impl Beacon {
         }
         let reference = head.reference();
         let vertex = Arc::new(vertex);
-        self.keep(&reference, &vertex);
+        self.keep(&reference, &vertex, out);
         if !is_idle(&vertex) {
             self.urgent = self.urgent.max(round);
         }
@@ -78,7 +79,8 @@ impl Beacon {
             if self.slots.make_durable(&waiting.reference) {
                 self.persist(LogEntry::Vertex((*waiting.vertex).clone()), out);
             }
-            certified |= self.vote(now, waiting.reference, out);
+            let stored = self.availability.missing(&waiting.vertex).is_empty();
+            certified |= self.vote(now, waiting.reference, stored, out);
         }
         certified
     }
@@ -93,7 +95,7 @@ impl Beacon {
             Blocker::Time if head.time > now.max(ordered) => return true,
             Blocker::Link(link) if link.round > self.dag.floor() && !self.dag.contains(link) => return true,
             Blocker::Time | Blocker::Link(_) => {}
-            Blocker::Payload { missing, again, wait } => {
+            Blocker::Payload { missing, again, wait, is_late } => {
                 for (shard, batches) in missing.iter_mut() {
                     batches.retain(|batch| !self.availability.is_stored(*shard, batch));
                 }
@@ -104,9 +106,12 @@ impl Beacon {
                 if *again <= now {
                     *wait = self.pacer.longer(*wait);
                     *again = now.plus(*wait);
+                    *is_late = true;
                     require(self.me, slot.1, missing, out);
                 }
-                return true;
+                // At least one of f + 1 is honest and will have it for whoever asks.
+                let storing = || self.slots.storing(&waiting.reference);
+                return !(*is_late && self.rules.committee.is_valid(&storing()));
             }
         }
         let links = self.dag.missing_links(head);
@@ -133,15 +138,22 @@ impl Beacon {
             return false;
         }
         let wait = self.pacer.patience();
-        waiting.blocker = Blocker::Payload { missing, again: now.plus(wait), wait };
+        waiting.blocker = Blocker::Payload { missing, again: now.plus(wait), wait, is_late: false };
         true
     }
 
     /// Signs the one vote for a slot and makes it durable; it leaves with the next tick. Whether it completed a certificate.
-    pub(super) fn vote(&mut self, now: Timestamp, reference: VertexRef, out: &mut Vec<Effect>) -> bool {
-        let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, &self.key);
+    pub(super) fn vote(
+        &mut self,
+        now: Timestamp,
+        reference: VertexRef,
+        stored: bool,
+        out: &mut Vec<Effect>,
+    ) -> bool {
+        let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, stored, &self.key);
         self.slots.set_own_vote(vote);
         self.counters.voted += 1;
+        self.counters.voted_on_trust += u64::from(!stored);
         self.persist(LogEntry::Vote(vote), out);
         self.unsent.push(vote);
         self.count(now, &vote, out)
@@ -176,7 +188,14 @@ impl Beacon {
     }
 
     fn count(&mut self, now: Timestamp, vote: &Vote, out: &mut Vec<Effect>) -> bool {
-        let Some(certificate) = self.slots.count(vote, &self.rules.committee) else { return false };
+        let certificate = match self.slots.count(vote, &self.rules.committee) {
+            Counted::Open => return false,
+            Counted::Contradiction(earlier) => {
+                self.accuse(Evidence::Votes { first: earlier, second: *vote }, out);
+                return false;
+            }
+            Counted::Complete(certificate) => certificate,
+        };
         self.counters.certified += 1;
         let reference = certificate.vertex;
         if reference.author == self.me && self.rules.committee.size() > VOTES_TO_ALL_MAX {
@@ -188,12 +207,18 @@ impl Beacon {
     }
 
     /// Certificates that others assembled.
-    pub(super) fn certificates(&mut self, now: Timestamp, certificates: Vec<Certificate>) {
+    pub(super) fn certificates(
+        &mut self,
+        now: Timestamp,
+        certificates: Vec<Certificate>,
+        out: &mut Vec<Effect>,
+    ) {
         for certificate in certificates {
             let reference = certificate.vertex;
             if self.is_in_certified_window(reference.round) {
                 self.counters.certified += u64::from(!self.slots.is_certified(&reference));
                 let signers = certificate.signers;
+                self.accuse_signers(&certificate, out);
                 self.certify(now, reference, Some(certificate), signers);
             } else {
                 self.counters.dropped += 1;

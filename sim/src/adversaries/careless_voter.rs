@@ -18,7 +18,8 @@ impl Adversary for CarelessVoter {
         if let (Party::Beacon(me), Message::Proposal(signed)) = (to, message) {
             wire.did("blind votes");
             let reference = signed.vertex.head.reference();
-            let vote = Vote::sign(&wire.rules.chain, wire.rules.epoch, me, reference, wire.key);
+            let stored = wire.random.chance(700);
+            let vote = Vote::sign(&wire.rules.chain, wire.rules.epoch, me, reference, stored, wire.key);
             wire.tell_beacons(&Message::Votes(vec![vote]));
         }
     }

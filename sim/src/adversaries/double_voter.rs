@@ -17,7 +17,14 @@ impl Adversary for DoubleVoter {
                 if draw < 2 {
                     wire.did("double votes");
                     let vertex = VertexRef { id: VertexId(wire.random.bytes()), ..vote.vertex };
-                    shown.push(Vote::sign(&wire.rules.chain, wire.rules.epoch, wire.me, vertex, wire.key));
+                    shown.push(Vote::sign(
+                        &wire.rules.chain,
+                        wire.rules.epoch,
+                        wire.me,
+                        vertex,
+                        vote.stored,
+                        wire.key,
+                    ));
                 }
                 if draw > 0 {
                     shown.push(*vote);

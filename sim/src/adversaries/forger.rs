@@ -39,12 +39,12 @@ impl Forger {
         Content::Message(match draw {
             3 => {
                 let (chain, epoch) = (&wire.rules.chain, wire.rules.epoch);
-                Message::Votes(vec![Vote::sign(chain, epoch, peer, vertex, wire.key)])
+                Message::Votes(vec![Vote::sign(chain, epoch, peer, vertex, true, wire.key)])
             }
             4 => {
                 let signers = wire.rules.committee.all();
                 let signatures = vec![Signature::default(); signers.len()];
-                Message::Certificates(vec![Certificate { vertex, signers, signatures }])
+                Message::Certificates(vec![Certificate { vertex, signers, stored: signers, signatures }])
             }
             5 => Message::Proposal(altered(last, wire.key, |vertex| vertex.head.author = peer)),
             _ => {

@@ -90,7 +90,7 @@ impl Versions {
         match self.version(vote.vertex.round, vote.vertex.id, peer) {
             Some(version) if vote.voter == wire.me => {
                 let reference = version.vertex.head.reference();
-                Vote::sign(&wire.rules.chain, wire.rules.epoch, wire.me, reference, wire.key)
+                Vote::sign(&wire.rules.chain, wire.rules.epoch, wire.me, reference, vote.stored, wire.key)
             }
             _ => *vote,
         }

@@ -39,7 +39,12 @@ fn two_vertices_or_votes_for_a_slot_are_found() {
     monitor.sent(Party::Beacon(A), &proposal(&first)).expect("the same again");
     assert_eq!(broken(monitor.sent(Party::Beacon(A), &proposal(&second))), "A3");
     let vote = |voter, vertex: &SignedVertex| {
-        let vote = Vote { vertex: vertex.vertex.head.reference(), voter, signature: Signature::default() };
+        let vote = Vote {
+            stored: true,
+            vertex: vertex.vertex.head.reference(),
+            voter,
+            signature: Signature::default(),
+        };
         Message::Votes(vec![vote])
     };
     monitor.sent(Party::Beacon(B), &vote(B, &first)).expect("the first");

@@ -46,7 +46,7 @@ fn check(message: Message) -> Result<(), VerifyError> {
     rules().verify_one(&mut Verifier::with_seed([0; 32]), message).map(|_| ())
 }
 
-fn genesis_refs() -> Vec<VertexRef> {
+fn genesis_refs() -> Vec<crate::VertexRef> {
     let rules = rules();
     rules.committee.indices().map(|a| Vertex::genesis(rules.chain, rules.epoch, a).head.reference()).collect()
 }
@@ -144,8 +144,8 @@ fn a_good_vertex_passes_and_each_broken_rule_is_named() {
     assert_eq!(check(Message::Proposal(vertex)), Err(VerifyError::Signature));
 }
 
-fn vote(voter: u16, vertex: VertexRef) -> Vote {
-    Vote::sign(&rules().chain, Epoch(0), AuthorityIndex(voter), vertex, &key(voter as u8))
+fn vote(voter: u16, vertex: crate::VertexRef) -> Vote {
+    Vote::sign(&rules().chain, Epoch(0), AuthorityIndex(voter), vertex, true, &key(voter as u8))
 }
 
 #[test]
@@ -155,6 +155,7 @@ fn certificates_need_a_quorum_of_matching_signatures() {
     let certificate = |voters: &[u16]| Certificate {
         vertex: reference,
         signers: voters.iter().map(|&v| AuthorityIndex(v)).collect(),
+        stored: voters.iter().map(|&v| AuthorityIndex(v)).collect(),
         signatures: voters.iter().map(|&v| vote(v, reference).signature).collect(),
     };
     assert_eq!(check(Message::Certificates(vec![certificate(&[0, 1, 3])])), Ok(()));
@@ -165,6 +166,24 @@ fn certificates_need_a_quorum_of_matching_signatures() {
     let mut swapped = certificate(&[0, 1, 3]);
     swapped.signatures.swap(0, 1);
     assert_eq!(check(Message::Certificates(vec![swapped])), Err(VerifyError::Signature));
+    let mut moved = certificate(&[0, 1, 3]);
+    moved.stored.remove(AuthorityIndex(3));
+    assert_eq!(check(Message::Certificates(vec![moved])), Err(VerifyError::Signature), "signed otherwise");
+    let without = |v| {
+        let (chain, signer) = (&rules().chain, key(v as u8));
+        Vote::sign(chain, Epoch(0), AuthorityIndex(v), reference, false, &signer).signature
+    };
+    let mut trusting = certificate(&[0, 1, 3]);
+    trusting.stored.remove(AuthorityIndex(3));
+    trusting.signatures[2] = without(3);
+    assert_eq!(check(Message::Certificates(vec![trusting.clone()])), Ok(()));
+    trusting.stored.remove(AuthorityIndex(0));
+    trusting.signatures[0] = without(0);
+    let too_few = check(Message::Certificates(vec![trusting]));
+    assert_eq!(too_few, Err(VerifyError::Certificate), "only one holds the payload");
+    let mut stranger = certificate(&[0, 1, 3]);
+    stranger.stored.insert(AuthorityIndex(2));
+    assert_eq!(check(Message::Certificates(vec![stranger])), Err(VerifyError::Certificate));
     let certified = |certificate| {
         Message::Vertices(vec![CertifiedVertex { vertex: vertex.clone(), certificate: Some(certificate) }])
     };
@@ -324,7 +343,52 @@ fn only_a_chain_for_benchmarks_leaves_anything_out() {
         (submitted[0].is_ok(), rules.verify_one(&mut verifier, message).is_ok())
     };
     assert_eq!((accepts(&rules), accepts(&Rules::of(&genesis))), ((true, true), (false, false)));
-    let forged = Vote { vertex: genesis_refs()[0], voter: AuthorityIndex(0), signature: Signature([0; 64]) };
+    let forged = Vote {
+        vertex: genesis_refs()[0],
+        voter: AuthorityIndex(0),
+        stored: true,
+        signature: Signature([0; 64]),
+    };
     let verdict = rules.verify_one(&mut Verifier::with_seed([0; 32]), Message::Votes(vec![forged]));
     assert_eq!(verdict.err(), Some(VerifyError::Signature), "authorities still sign");
+}
+
+#[test]
+fn a_state_comes_with_a_quorum_that_named_its_commit() {
+    let commit = crate::Commit {
+        index: crate::CommitIndex(64),
+        previous: Default::default(),
+        anchor: genesis_refs()[0],
+        time: Timestamp(1),
+        floor: Round(0),
+        vertices: vec![],
+        state: Root([1; 32]),
+    };
+    let named = CommitVote { index: commit.index, digest: commit.digest() };
+    let voter = |author: u16, commit_vote| {
+        let vertex = Vertex::new(VertexHead { commit_vote, ..head(author) }, vec![]);
+        vertex.sign(&key(author as u8)).signed_head()
+    };
+    let piece = |voters| StatePiece {
+        commit: commit.clone(),
+        voters,
+        from: crate::CommitIndex(60),
+        pieces: 1,
+        number: 0,
+        bytes: vec![],
+    };
+    let check = |piece| check(Message::State(Box::new(piece)));
+    let quorum: Vec<SignedHead> = [0, 1, 3].map(|author| voter(author, named)).to_vec();
+    assert_eq!(check(piece(quorum.clone())), Ok(()));
+    assert_eq!(check(StatePiece { number: 1, ..piece(vec![]) }), Ok(()));
+    assert_eq!(check(piece(vec![])), Err(VerifyError::State));
+    assert_eq!(check(piece(quorum[..2].to_vec())), Err(VerifyError::State));
+    let twice = vec![quorum[0].clone(), quorum[1].clone(), quorum[1].clone()];
+    assert_eq!(check(piece(twice)), Err(VerifyError::State));
+    let mut other = quorum.clone();
+    other[2] = voter(3, CommitVote { index: commit.index, ..CommitVote::default() });
+    assert_eq!(check(piece(other)), Err(VerifyError::State));
+    let mut forged = quorum;
+    forged[2].signature = forged[1].signature;
+    assert_eq!(check(piece(forged)), Err(VerifyError::Signature));
 }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
+use fresnel_crypto::Verifier;
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, BlockIndex, Certificate, CommitIndex, CommitVote, Message, Party, Round,
-    ShardHeader, ShardId, SignedVertex, Timestamp, Vertex, VertexHead, VertexId, VertexRef, Vote, hash::Root,
-    message::Status,
+    AuthorityIndex, AuthoritySet, BlockIndex, Certificate, CommitIndex, CommitVote, Evidence, LogEntry,
+    Message, Party, Round, ShardHeader, ShardId, SignedVertex, Timestamp, Vertex, VertexHead, VertexId,
+    VertexRef, Vote, hash::Root, message::Status,
 };
 
 use super::{
     cluster::{Cluster, batch, key},
     ids, sorted,
 };
-use crate::limits::{EVIDENCE_RETAINED, TIME_AHEAD_MAX};
+use crate::limits::TIME_AHEAD_MAX;
 
 const BAD: AuthorityIndex = AuthorityIndex(3);
 
@@ -94,12 +95,11 @@ fn of_two_proposals_for_a_slot_only_the_first_gets_a_vote() {
     cluster.run(100_000);
     let beacon = cluster.beacon(0);
     assert_eq!(beacon.counters().equivocations, 1, "one slot");
-    assert!(beacon.evidence().len() <= EVIDENCE_RETAINED);
-    let evidence = &beacon.evidence()[0];
-    assert_eq!((&*evidence.first, &*evidence.second), (&one, &two));
+    let evidence: Vec<Evidence> = beacon.evidence().cloned().collect();
+    assert_eq!(evidence, [Evidence::Vertices { first: one.signed_head(), second: two.signed_head() }]);
     // With the faulty author's own vote the first one has a quorum: 0, 1 and 3.
     let reference = one.vertex.head.reference();
-    let vote = Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, reference, &key(3));
+    let vote = Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, reference, true, &key(3));
     for to in 0..3 {
         send(&mut cluster, to, Message::Votes(vec![vote]));
     }
@@ -163,11 +163,11 @@ fn lies_about_positions_and_floods_of_names_cost_little() {
         send(&mut cluster, to, Message::CommitRequest(CommitIndex(u64::MAX)));
         send(&mut cluster, to, Message::CommitRequest(CommitIndex(0)));
         send(&mut cluster, to, Message::CommitRange(vec![]));
-        let far = Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, everything, &key(3));
+        let far = Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, everything, true, &key(3));
         send(&mut cluster, to, Message::Votes(vec![far; 100]));
         let odd = |n: u8| {
             let vertex = VertexRef { round: Round(2), author: AuthorityIndex(0), id: VertexId([n; 32]) };
-            Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, vertex, &key(3))
+            Vote::sign(&cluster.rules.chain, cluster.rules.epoch, BAD, vertex, true, &key(3))
         };
         let odd: Vec<Vote> = (0..100).map(odd).collect();
         send(&mut cluster, to, Message::Votes(odd));
@@ -186,20 +186,27 @@ fn a_certificate_without_its_vertex_is_asked_for_and_does_not_block() {
     let reference = hidden.vertex.head.reference();
     let vote = |voter: u16| {
         let (chain, epoch) = (cluster.rules.chain, cluster.rules.epoch);
-        Vote::sign(&chain, epoch, AuthorityIndex(voter), reference, &key(usize::from(voter)))
+        Vote::sign(&chain, epoch, AuthorityIndex(voter), reference, true, &key(usize::from(voter)))
     };
     // Not what honest ones would sign, but it must not hurt.
     let signers: AuthoritySet = [1, 2, 3].map(AuthorityIndex).into_iter().collect();
     let signatures = [1, 2, 3].map(|voter| vote(voter).signature).to_vec();
-    let certificate = Certificate { vertex: reference, signers, signatures };
+    let certificate = Certificate { vertex: reference, signers, stored: signers, signatures };
     let other = VertexRef { id: VertexId([1; 32]), ..reference };
     let conflicting = |voter: u16| {
         let (chain, epoch) = (cluster.rules.chain, cluster.rules.epoch);
-        Vote::sign(&chain, epoch, AuthorityIndex(voter), other, &key(usize::from(voter))).signature
+        Vote::sign(&chain, epoch, AuthorityIndex(voter), other, true, &key(usize::from(voter))).signature
     };
-    let second = Certificate { vertex: other, signers, signatures: [1, 2, 3].map(conflicting).to_vec() };
+    let second = Certificate {
+        vertex: other,
+        signers,
+        stored: signers,
+        signatures: [1, 2, 3].map(conflicting).to_vec(),
+    };
     send(&mut cluster, 0, Message::Certificates(vec![certificate, second]));
     assert_eq!(cluster.beacon(0).counters().conflicts, 1, "A2: the second one is only counted");
+    let accused: Vec<u16> = cluster.beacon(0).evidence().map(|evidence| evidence.accused().0).collect();
+    assert_eq!(accused, [1, 2, 3], "who signed both is accused");
     still_orders(&mut cluster);
     assert!(cluster.beacon(0).counters().fetched > 0);
 }
@@ -244,4 +251,44 @@ fn machines_and_evidence_can_be_shown() {
     let beacon = cluster.beacon(0);
     assert!(format!("{beacon:?}").len() > 100 && !format!("{:?}", Arc::clone(&cluster.rules)).is_empty());
     assert!(!format!("{beacon:?}").contains(&format!("{:?}", key(0).to_bytes())), "the key is not shown");
+}
+
+#[test]
+fn two_votes_for_a_slot_are_evidence_that_survives_restarts_and_checkpoints() {
+    let mut cluster = honest();
+    cluster.compares = false;
+    let own = cluster.nodes[0].log.iter().find_map(|entry| match entry {
+        LogEntry::Vertex(vertex) if vertex.vertex.head.author == AuthorityIndex(0) => {
+            Some(vertex.vertex.head.reference())
+        }
+        _ => None,
+    });
+    let own = own.expect("it proposed");
+    let vote = |id| {
+        let (chain, epoch) = (cluster.rules.chain, cluster.rules.epoch);
+        Vote::sign(&chain, epoch, BAD, VertexRef { id, ..own }, true, &key(3))
+    };
+    let (right, wrong, worse) = (vote(own.id), vote(VertexId([1; 32])), vote(VertexId([2; 32])));
+    for vote in [right, right, wrong, worse] {
+        send(&mut cluster, 0, Message::Votes(vec![vote]));
+    }
+    let expected = [Evidence::Votes { first: right, second: wrong }];
+    let evidence = |cluster: &Cluster| cluster.beacon(0).evidence().cloned().collect::<Vec<_>>();
+    assert_eq!(evidence(&cluster), expected);
+    assert_eq!(expected[0].check(&cluster.rules, &mut Verifier::with_seed([1; 32])), Ok(BAD));
+    assert_eq!(cluster.beacon(0).status().accused, 1);
+    let logged = |entry: &LogEntry| matches!(entry, LogEntry::Evidence(_));
+    for n in 0.. {
+        cluster.offer(n as usize % 3, ShardId(0), vec![batch(n)]);
+        cluster.run(30_000);
+        let node = &cluster.nodes[0];
+        let last = node.log.iter().rposition(logged).expect("kept");
+        if node.forgotten.0 > last as u64 {
+            break;
+        }
+    }
+    cluster.stop(0);
+    cluster.start(0);
+    assert_eq!(evidence(&cluster), expected, "the entry is deleted, the checkpoint holds it");
+    still_orders(&mut cluster);
 }

@@ -38,6 +38,8 @@ impl Machine for Reporter {
                 diverged: (mood == Mood::Diverged).then_some(BlockIndex(7)),
             }),
             Party::Beacon(_) => Answer::Beacon(BeaconStatus {
+                accused: 2,
+                resuming: false,
                 round: Round(30),
                 commit: CommitIndex(9),
                 digest: CommitDigest::default(),
