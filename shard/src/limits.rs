@@ -22,6 +22,13 @@ pub(crate) const NEWS_PER_MESSAGE_MAX: usize = 1_024;
 /// they are of many keys.
 pub(crate) const PROOFS_WAITING_MAX: usize = 1_024;
 
+/// Questions for proofs of what has not happened yet: each block that is executed looks through them, in a tenth of a
+/// millisecond.
+pub(crate) const EARLY_MAX: usize = 1_024;
+
+/// Microseconds for which such a question waits: far longer than anything takes that comes about at all.
+pub(crate) const EARLY_MICROS: u64 = 60_000_000;
+
 /// Outcomes and consumed receipts kept for proofs: twelve megabytes, and half a minute of ten thousand transactions a
 /// second.
 pub(crate) const RESULTS_RETAINED: usize = 262_144;

@@ -3,31 +3,52 @@
 //! A claim is made at once, from the newest state or from what is remembered of a block, and handed out when its record is
 //! certified, tied to the last record that a quorum attested. Whose word that is, the beacon knows: it remembers the
 //! attestations, and whoever asked puts the two together.
+//!
+//! A question about what is on its way and has not happened yet waits for it, so that whoever submits a transaction may ask
+//! at once for the proof of its end.
 
 use std::collections::VecDeque;
 
 use fresnel_types::{
     BlockIndex, Bundle, ClientId, Effect, Message, Outcome, Party, Proof, Record, Sequence, ShardId,
-    TransactionId, merkle,
-    proof::{Applied, Claim, results_leaves},
+    Timestamp, TransactionId, merkle,
+    proof::{Applied, Claim, Wanted, results_leaves},
     receipt::slice_leaf,
     status::{Answer, Unproven},
 };
 
 use crate::{
     chain::Chain,
-    limits::{PROOFS_WAITING_MAX, RESULTS_RETAINED},
+    limits::{EARLY_MAX, EARLY_MICROS, PROOFS_WAITING_MAX, RESULTS_RETAINED},
 };
 
 /// Claims that wait for their record to be certified, and what claims about past blocks are made of.
 #[derive(Debug, Default)]
 pub(crate) struct Proofs {
+    /// Questions about what has not happened yet, oldest first.
+    early: VecDeque<Early>,
     /// Oldest first.
     waiting: VecDeque<Waiting>,
     /// Ascending by block.
     results: VecDeque<Results>,
     /// All outcomes and consumed receipts in `results`.
     results_count: usize,
+}
+
+/// A question about what has not happened yet.
+#[derive(Debug)]
+pub(crate) struct Early {
+    pub(crate) client: ClientId,
+    pub(crate) request: u64,
+    pub(crate) wanted: Wanted,
+    /// When it is given up.
+    pub(crate) until: Timestamp,
+}
+
+impl Early {
+    pub(crate) fn new(now: Timestamp, client: ClientId, request: u64, wanted: Wanted) -> Self {
+        Self { client, request, wanted, until: now.plus(EARLY_MICROS) }
+    }
 }
 
 #[derive(Debug)]
@@ -115,8 +136,31 @@ impl Proofs {
         answer(client, request, Answer::Unproven(refused), effects);
     }
 
+    /// Keeps a question until what it is about has happened; when there are too many, the oldest is given up.
+    pub(crate) fn keep(&mut self, early: Early, effects: &mut Vec<Effect>) {
+        if self.early.len() == EARLY_MAX
+            && let Some(Early { client, request, .. }) = self.early.pop_front()
+        {
+            answer(client, request, Answer::Unproven(Unproven::Busy), effects);
+        }
+        self.early.push_back(early);
+    }
+
+    /// All questions that were kept, to be asked again, but for those that have waited for too long.
+    pub(crate) fn take_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) -> VecDeque<Early> {
+        let mut early = std::mem::take(&mut self.early);
+        early.retain(|Early { client, request, until, .. }| {
+            if *until <= now {
+                answer(*client, *request, Answer::Unproven(Unproven::Busy), effects);
+            }
+            *until > now
+        });
+        early
+    }
+
     /// The client is gone.
     pub(crate) fn forget_client(&mut self, client: ClientId) {
+        self.early.retain(|early| early.client != client);
         self.waiting.retain(|waiting| waiting.client != client);
     }
 

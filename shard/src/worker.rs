@@ -31,7 +31,7 @@ use crate::{
     chain::Chain,
     checkpoints::{Checkpointing, Checkpoints, Outcomes},
     limits::RECORD_BYTES_PER_ANSWER_MAX,
-    proofs::{self, Proofs},
+    proofs::{self, Early, Proofs},
     settlement::Settlement,
     tally::Tally,
     traces::Traces,
@@ -566,8 +566,7 @@ impl Worker {
                 Answer::Transaction(self.settlement.follow(client, *id))
             }
             (Query::Proof(wanted), Party::Client(client)) => {
-                let claim = self.claim(wanted);
-                return self.proofs.ask(client, request, claim, &self.chain, effects);
+                return self.prove(Early::new(now, client, request, wanted.clone()), effects);
             }
             (Query::Trace(id), _) => Answer::Trace(self.traces.get(id).cloned().map(Box::new)),
             (Query::Traces, _) => Answer::Traces(self.traces.newest()),
@@ -586,6 +585,43 @@ impl Worker {
             ) => Answer::Unsupported,
         };
         effects.push(Effect::Send { to: vec![from], message: Message::Answer { request, answer } });
+    }
+
+    /// Answers a question for a proof now, or when what it is about has happened.
+    fn prove(&mut self, asked: Early, effects: &mut Vec<Effect>) {
+        let claim = match (self.is_to_come(&asked.wanted), self.chain.diverged()) {
+            (true, None) => return self.proofs.keep(asked, effects),
+            (true, Some(_)) => Err(Unproven::Diverged),
+            (false, _) => self.claim(&asked.wanted),
+        };
+        self.proofs.ask(asked.client, asked.request, claim, &self.chain, effects);
+    }
+
+    /// Asks again what was asked too early.
+    fn prove_early(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        for early in self.proofs.take_early(now, effects) {
+            self.prove(early, effects);
+        }
+    }
+
+    /// Whether something has not happened yet and may be expected to: the end of a transaction that was admitted or
+    /// ordered here, or the consumption of a receipt that the window has room for.
+    fn is_to_come(&self, wanted: &Wanted) -> bool {
+        match wanted {
+            Wanted::State(_) | Wanted::Past { .. } => false,
+            Wanted::Outcome(transaction) | Wanted::Emitted(transaction) => {
+                self.settlement.progress(transaction).is_some_and(|progress| progress.outcome.is_none())
+            }
+            Wanted::Applied { source, sequence } => {
+                let is_other = *source != self.shard && self.rules.shards.contains(*source);
+                is_other && {
+                    let cursor = self.executor.pair(*source).own.cursor();
+                    // As many requests of theirs and bounces of ours.
+                    let end = cursor.saturating_add(2 * self.rules.parameters.window);
+                    (cursor..end).contains(&sequence.0)
+                }
+            }
+        }
     }
 
     /// What is wanted, as a claim about the record that says so.
@@ -752,7 +788,11 @@ impl Machine for Worker {
         // An order may be executed right away.
         self.traces.observe(now, &effects[before..]);
         let observed = effects.len();
+        let executed = self.executed;
         self.execute_ready(now, effects);
+        if self.executed > executed || self.chain.diverged().is_some() {
+            self.prove_early(now, effects);
+        }
         self.proofs.release(&self.chain, effects);
         let batches = self.mempool.take_offers();
         self.offer(batches, false, effects);

@@ -136,11 +136,11 @@ pub enum Wanted {
     /// What these keys of the shard hold: ascending, at most [`KEYS_PER_PROOF_MAX`]. After the last certified block where
     /// that costs little, else after the newest one, which is waited for.
     State(Vec<StateKey>),
-    /// How a transaction of the shard ended.
+    /// How a transaction of the shard ended; of one that was admitted and not executed, once it is.
     Outcome(TransactionId),
-    /// The receipt that a transaction of the shard emitted.
+    /// The receipt that a transaction of the shard emitted; when it is executed, as above.
     Emitted(TransactionId),
-    /// The consumption of a receipt by the shard.
+    /// The consumption of a receipt by the shard; of one within the window that was not consumed, once it is.
     Applied {
         /// Where it came from.
         source: ShardId,

@@ -209,3 +209,23 @@ fn how_blocks_ended_is_claimed_until_it_is_forgotten() {
     proofs.executed(BlockIndex(9), vec![(id(1), Outcome::Success); RESULTS_RETAINED], vec![]);
     assert_eq!((proofs.outcome(BlockIndex(2), &id(21)), proofs.results.len()), (None, 1));
 }
+
+#[test]
+fn too_many_early_questions_give_up_the_oldest_and_who_is_gone_has_none() {
+    let mut proofs = Proofs::default();
+    let mut effects = Vec::new();
+    let early = |client, request| {
+        Early::new(Timestamp(1), client, request, Wanted::Outcome(TransactionId([request as u8; 32])))
+    };
+    for request in 0..EARLY_MAX as u64 {
+        proofs.keep(early(if request < 2 { ALICE } else { BOB }, request), &mut effects);
+    }
+    assert_eq!(effects, []);
+    proofs.keep(early(ALICE, 7_777), &mut effects);
+    assert_eq!(answers(effects), [(ALICE, 0, Answer::Unproven(Unproven::Busy))]);
+    proofs.forget_client(BOB);
+    let mut effects = Vec::new();
+    let left = proofs.take_early(Timestamp(2), &mut effects);
+    assert_eq!(left.iter().map(|early| early.request).collect::<Vec<_>>(), [1, 7_777]);
+    assert_eq!(effects, []);
+}

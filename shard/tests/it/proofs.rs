@@ -2,7 +2,7 @@
 
 use fresnel_state::MultiProof;
 use fresnel_types::{
-    BlockIndex, Outcome, Parameters, Proof, ShardId, decode,
+    BlockIndex, Outcome, Parameters, Proof, Sequence, ShardId, decode,
     leaves::Account,
     proof::{Claim, Wanted},
     status::{Answer, Query, Unproven},
@@ -119,6 +119,42 @@ fn a_payment_between_shards_is_proven_step_by_step() {
     }
     let unknown = transfers[0].transaction.id();
     assert_eq!(prove(&mut toy, ShardId(1), Wanted::Outcome(unknown)), Err(Unproven::Unknown));
-    let next = Wanted::Applied { source: ShardId(0), sequence: fresnel_types::Sequence(5) };
-    assert_eq!(prove(&mut toy, ShardId(1), next), Err(Unproven::Unknown));
+    let own = Wanted::Applied { source: ShardId(1), sequence: Sequence(0) };
+    assert_eq!(prove(&mut toy, ShardId(1), own), Err(Unproven::Unknown), "a shard owes itself nothing");
+}
+
+#[test]
+fn what_is_asked_before_it_happens_is_answered_when_it_is_certified() {
+    let parameters = Parameters { window: 2, ..Parameters::default() };
+    let mut toy = Toy::new(2, ACCOUNTS, parameters);
+    let (payer, payee) = (of_shard(&toy, 0, 0), of_shard(&toy, 1, 0));
+    let transfer = toy.transfer(payer, 0, address(payee), 3);
+    let id = transfer.transaction.id();
+    let (source, applied) = (ShardId(0), |sequence| Wanted::Applied { source: ShardId(0), sequence });
+    assert_eq!(prove(&mut toy, source, Wanted::Outcome(id)), Err(Unproven::Unknown), "nobody sent it");
+    assert_eq!(prove(&mut toy, ShardId(1), applied(Sequence(4))), Err(Unproven::Unknown), "far ahead");
+
+    toy.submit(source, vec![transfer]);
+    toy.ask_early(source, 1, Query::Proof(Wanted::Outcome(id)));
+    toy.ask_early(source, 2, Query::Proof(Wanted::Emitted(id)));
+    toy.ask_early(ShardId(1), 3, Query::Proof(applied(Sequence(0))));
+    toy.ask_early(ShardId(1), 4, Query::Proof(applied(Sequence(1))));
+    assert_eq!(toy.answers, [], "nothing has happened");
+    let mut told = vec![];
+    for _ in 0..20 {
+        toy.commit();
+        for (request, answer) in std::mem::take(&mut toy.answers) {
+            let Answer::Proof(proof) = answer else { panic!("a proof, not {answer:?}") };
+            assert!(proof.claim.holds_in_lists(&proof.record));
+            let worker = &toy.workers[proof.record.shard.index()];
+            assert!(proof.record.block <= worker.status().certified.block);
+            told.push(request);
+        }
+    }
+    assert_eq!(told, [1, 2, 3], "the second receipt never came");
+    for _ in 0..60_000_000 / 25_000 {
+        toy.commit();
+    }
+    // The toy's clock goes on by 25 ms with every commit, and blocks are executed though they are empty.
+    assert_eq!(toy.answers, [(4, Answer::Unproven(Unproven::Busy))], "it is given up after a minute");
 }

@@ -37,6 +37,8 @@ pub(crate) struct Toy {
     checkpointing: Checkpointing,
     pub(crate) news: Vec<Progress>,
     pub(crate) refused: Vec<RejectionCode>,
+    /// What was answered to [`Toy::ask_early`].
+    pub(crate) answers: Vec<(u64, Answer)>,
     verifier: Verifier,
     now: Timestamp,
     commit: CommitIndex,
@@ -103,6 +105,7 @@ impl Toy {
             checkpointing,
             news: vec![],
             refused: vec![],
+            answers: vec![],
             verifier: Verifier::with_seed([1; 32]),
             now: Timestamp(1_000_000),
             commit: CommitIndex(0),
@@ -288,6 +291,14 @@ impl Toy {
         answer.expect("every question has an answer")
     }
 
+    /// Asks what may be answered later.
+    pub(crate) fn ask_early(&mut self, shard: ShardId, request: u64, query: Query) {
+        let message = Message::Query { request, query };
+        let message = self.rules.verify_one(&mut self.verifier, message).expect("a question");
+        self.input(shard, Input::Message { from: Party::Client(CLIENT), message });
+        self.deliver();
+    }
+
     /// The levels that were told about a transaction, in order.
     pub(crate) fn levels(&self, transaction: &SignedTransaction) -> Vec<Level> {
         let id = transaction.transaction.id();
@@ -318,6 +329,7 @@ impl Toy {
                 Party::Client(_) => match message {
                     Message::Progress(news) => self.news.extend(news),
                     Message::Admission { results, .. } => self.refused.extend(results.into_iter().flatten()),
+                    Message::Answer { request, answer } => self.answers.push((request, answer)),
                     _ => {}
                 },
             }
