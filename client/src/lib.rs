@@ -18,7 +18,7 @@ mod session;
 mod wallet;
 
 pub use connection::{Admission, Client, ClientError, Event, Events, Requests};
-pub use proof::{Checker, ProveError, RandomnessError, account, account_keys, prove};
+pub use proof::{Checker, Ending, ProveError, RandomnessError, account, account_keys, leaf, prove};
 pub use rpc::{RpcClient, RpcError};
 pub use session::Session;
 pub use wallet::Wallet;

@@ -3,7 +3,7 @@
 use fresnel_crypto::Verifier;
 use fresnel_state::MultiProof;
 use fresnel_types::{
-    Address, ChainId, Genesis, Outcome, Proof, ShardId, StateKey, Transaction,
+    Address, ChainId, FailureCode, Genesis, Outcome, Proof, ShardId, StateKey, Transaction,
     action::Payment,
     codec,
     frame::Role,
@@ -63,6 +63,54 @@ impl Checker {
         account(address, proof)
     }
 
+    /// Checks a proof of how a transaction ended in its sender's shard, and gives the end: what `final` stands for.
+    ///
+    /// # Errors
+    /// The first link that does not hold; also when the proof is of something else. That a naming of the transaction was
+    /// void is no end: it may have executed in an earlier block, or may yet in a later one.
+    pub fn check_final(&mut self, transaction: &Transaction, proof: &Proof) -> Result<Outcome, ProofError> {
+        self.check(proof)?;
+        match &proof.claim {
+            Claim::Outcome { transaction: id, outcome, .. }
+                if *id == transaction.id()
+                    && proof.record.shard == self.shard_of(transaction.sender.address())
+                    && !matches!(outcome, Outcome::Void(_)) =>
+            {
+                Ok(*outcome)
+            }
+            _ => Err(ProofError::Other),
+        }
+    }
+
+    /// Checks a proof that nothing of a transaction is under way any more, and gives its end: what `settled` stands for. A
+    /// transaction that failed, or that sent nothing to another shard, is proven by its outcome; one that did, by the
+    /// consumption of its receipt there.
+    ///
+    /// # Errors
+    /// As for [`Self::check_final`].
+    pub fn check_settled(&mut self, transaction: &Transaction, proof: &Proof) -> Result<Ending, ProofError> {
+        let source = self.shard_of(transaction.sender.address());
+        let recipient =
+            transaction.action.payment().map(|Payment { recipient, .. }| self.shard_of(recipient));
+        let destination = recipient.unwrap_or(source);
+        if let Claim::Applied { applied, .. } = &proof.claim {
+            self.check(proof)?;
+            let is_its_own = applied.transaction == transaction.id()
+                && (applied.source, proof.record.shard) == (source, destination)
+                && source != destination;
+            return if is_its_own {
+                Ok(applied.bounced.map_or(Ending::Done, Ending::Returned))
+            } else {
+                Err(ProofError::Other)
+            };
+        }
+        match self.check_final(transaction, proof)? {
+            Outcome::Success if source == destination => Ok(Ending::Done),
+            Outcome::Failed(code) => Ok(Ending::Failed(code)),
+            Outcome::Success | Outcome::Void(_) => Err(ProofError::Other),
+        }
+    }
+
     /// Checks a proof that a payment took effect where its recipient is: in one shard by its outcome, in two by the
     /// consumption of its receipt.
     ///
@@ -70,22 +118,25 @@ impl Checker {
     /// The first link that does not hold; also when the proof is of another transaction, of another shard, of one that failed
     /// or came back, or of no payment.
     pub fn check_payment(&mut self, payment: &Transaction, proof: &Proof) -> Result<(), ProofError> {
-        self.check(proof)?;
-        let Payment { recipient, .. } = payment.action.payment().ok_or(ProofError::Other)?;
-        let shard_of = |address: Address| self.genesis.shards.of_prefix(address.prefix());
-        let (source, destination, id) =
-            (shard_of(payment.sender.address()), shard_of(recipient), payment.id());
-        let applied = match &proof.claim {
-            Claim::Outcome { transaction, outcome, .. } => {
-                source == destination && *transaction == id && *outcome == Outcome::Success
-            }
-            Claim::Applied { applied, .. } => {
-                source == applied.source && applied.transaction == id && applied.bounced.is_none()
-            }
-            _ => false,
-        };
-        if applied && proof.record.shard == destination { Ok(()) } else { Err(ProofError::Other) }
+        let ending = self.check_settled(payment, proof)?;
+        let is_payment = payment.action.payment().is_some();
+        if is_payment && ending == Ending::Done { Ok(()) } else { Err(ProofError::Other) }
     }
+
+    fn shard_of(&self, address: Address) -> ShardId {
+        self.genesis.shards.of_prefix(address.prefix())
+    }
+}
+
+/// How a transaction ended for good, as certified records have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It did all that it says; what it sent has arrived.
+    Done,
+    /// It used its fee and its nonce, and did nothing else.
+    Failed(FailureCode),
+    /// The recipient's shard has sent back what it sent.
+    Returned(FailureCode),
 }
 
 /// What a proof, whose claim holds, says about an account.
@@ -93,11 +144,18 @@ impl Checker {
 /// # Errors
 /// When it says nothing about it.
 pub fn account(address: &Address, proof: &Proof) -> Result<Option<Account>, ProofError> {
+    let read = |value: &[u8]| codec::decode(value).map_err(|_| ProofError::Claim);
+    leaf(&Account::key(address), proof)?.map(read).transpose()
+}
+
+/// What a proof, whose claim holds, says that a key of the state holds.
+///
+/// # Errors
+/// When it says nothing about it.
+pub fn leaf<'a>(key: &StateKey, proof: &'a Proof) -> Result<Option<&'a [u8]>, ProofError> {
     let Claim::State { leaves, .. } = &proof.claim else { return Err(ProofError::Other) };
-    let key = Account::key(address);
-    let (_, value) = leaves.iter().find(|(other, _)| *other == key).ok_or(ProofError::Other)?;
-    let read = |value: &Vec<u8>| codec::decode(value).map_err(|_| ProofError::Claim);
-    value.as_ref().map(read).transpose()
+    let (_, value) = leaves.iter().find(|(other, _)| other == key).ok_or(ProofError::Other)?;
+    Ok(value.as_deref())
 }
 
 /// Keys of accounts as a proof has them: ascending, each once.

@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use fresnel_types::{
-    Address, CommitIndex, ShardId, SignedTransaction, TransactionId,
+    Address, BlockIndex, CommitIndex, ShardId, SignedTransaction, TransactionId,
     rpc::{
         AccountAnswer, AccountParams, ChainInfo, Code, CommitInfo, CommitNews, CommitParams, CommitsParams,
-        Encoded, ErrorData, NodeStatus, Nothing, ProofAnswer, ProofParams, ProvenStep, ReadLevel, ShardInfo,
-        SubmitParams, Submitted, TransactionInfo, TransactionParams, TransactionProofAnswer,
-        TransactionProofParams, WAIT_MILLIS_MAX, WaitParams,
+        Encoded, ErrorData, LeafAnswer, LeafName, LeafParams, LeafProofAnswer, LeafProofParams, NodeStatus,
+        Nothing, ProofAnswer, ProofParams, ProvenStep, ReadLevel, ShardInfo, SubmitParams, Submitted,
+        SubscribeParams, TransactionInfo, TransactionParams, TransactionProofAnswer, TransactionProofParams,
+        WAIT_MILLIS_MAX, WaitParams,
     },
     status::Level,
 };
@@ -120,12 +121,41 @@ impl RpcClient {
         self.call("account_get", &AccountParams { address, level, not_before: None }).await
     }
 
+    /// An account, not of a state before that after `not_before`.
+    ///
+    /// # Errors
+    /// As every call; also when the asked authority has not come that far.
+    pub async fn account_get_from(
+        &self,
+        address: Address,
+        level: ReadLevel,
+        not_before: BlockIndex,
+    ) -> Result<AccountAnswer, RpcError> {
+        self.call("account_get", &AccountParams { address, level, not_before: Some(not_before) }).await
+    }
+
     /// An account with a proof, which [`Checker`](crate::Checker) checks.
     ///
     /// # Errors
     /// As every call.
     pub async fn account_proof(&self, address: Address) -> Result<ProofAnswer, RpcError> {
         self.call("account_proof", &ProofParams { address }).await
+    }
+
+    /// What programs keep beside accounts.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn leaf_get(&self, leaf: LeafName, level: ReadLevel) -> Result<LeafAnswer, RpcError> {
+        self.call("leaf_get", &LeafParams { leaf, level, not_before: None }).await
+    }
+
+    /// The same with a proof, which [`Checker`](crate::Checker) checks.
+    ///
+    /// # Errors
+    /// As every call.
+    pub async fn leaf_proof(&self, leaf: LeafName) -> Result<LeafProofAnswer, RpcError> {
+        self.call("leaf_proof", &LeafProofParams { leaf }).await
     }
 
     /// A proof of how far a transaction of `shard` has come, which [`Checker`](crate::Checker) checks.
@@ -169,18 +199,38 @@ impl RpcClient {
         patience: Duration,
     ) -> Result<TransactionInfo, RpcError> {
         let timeout_ms = Some(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
-        self.call("tx_wait", &WaitParams { transaction, level, shard: None, timeout_ms }).await
+        let params = WaitParams { transaction, level, shard: None, timeout_ms, proof: false };
+        self.call("tx_wait", &params).await
     }
 
-    /// News about a transaction until it is settled. Levels only rise; those passed quickly may be left out.
+    /// As [`Self::tx_wait`] for `level` [`Level::Final`] or [`Level::Settled`], with a proof that
+    /// [`Checker::check_final`](crate::Checker::check_final) or
+    /// [`Checker::check_settled`](crate::Checker::check_settled) checks.
+    ///
+    /// # Errors
+    /// As for [`Self::tx_wait`]; also when there is no proof any more.
+    pub async fn tx_wait_proven(
+        &self,
+        transaction: TransactionId,
+        level: Level,
+        patience: Duration,
+    ) -> Result<TransactionInfo, RpcError> {
+        let timeout_ms = Some(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
+        let params = WaitParams { transaction, level, shard: None, timeout_ms, proof: true };
+        self.call("tx_wait", &params).await
+    }
+
+    /// News about a transaction until it is settled. Levels only rise; those passed quickly may be left out. With `proof`,
+    /// news from [`Level::Final`] on carry theirs, as for [`Self::tx_wait_proven`].
     ///
     /// # Errors
     /// As every call; also when it is not known.
     pub async fn tx_subscribe(
         &self,
         transaction: TransactionId,
+        proof: bool,
     ) -> Result<Subscription<TransactionInfo>, RpcError> {
-        let params = raw(&TransactionParams { transaction, shard: None });
+        let params = raw(&SubscribeParams { transaction, shard: None, proof });
         Ok(self.0.subscribe("tx_subscribe", params, "tx_unsubscribe").await?)
     }
 

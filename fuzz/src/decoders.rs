@@ -13,7 +13,10 @@ use fresnel_types::{
     genesis::Allocation,
     limits::PROTOCOL_VERSION,
     message::Plane,
-    rpc::{AccountParams, CommitParams, ProofParams, SubmitParams, TransactionParams, WaitParams},
+    rpc::{
+        AccountParams, CommitParams, LeafParams, ProofParams, SubmitParams, SubscribeParams,
+        TransactionParams, WaitParams,
+    },
     status::{Answer, Query},
     verify::Rules,
 };
@@ -110,6 +113,8 @@ pub fn json_rpc(bytes: &[u8]) {
     read::<ProofParams>(bytes);
     read::<TransactionParams>(bytes);
     read::<WaitParams>(bytes);
+    read::<SubscribeParams>(bytes);
+    read::<LeafParams>(bytes);
     read::<CommitParams>(bytes);
 }
 

@@ -19,6 +19,10 @@ use crate::{
     status::{BeaconStatus, Level, Progress, Unproven, WorkerStatus},
 };
 
+mod leaf;
+
+pub use leaf::{LeafAnswer, LeafInfo, LeafName, LeafParams, LeafProofAnswer, LeafProofParams};
+
 /// Which state a read is of.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +88,7 @@ pub struct SubmitParams {
     pub transaction: Encoded<SignedTransaction>,
 }
 
-/// What `tx_get` and `tx_subscribe` take.
+/// What `tx_get` takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TransactionParams {
@@ -93,6 +97,20 @@ pub struct TransactionParams {
     /// The sender's shard, if the caller knows it; else all are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<ShardId>,
+}
+
+/// What `tx_subscribe` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscribeParams {
+    /// Which.
+    pub transaction: TransactionId,
+    /// The sender's shard, if the caller knows it; else all are asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<ShardId>,
+    /// Whether news from [`Level::Final`] on carry their proof.
+    #[serde(default)]
+    pub proof: bool,
 }
 
 /// What `tx_wait` takes.
@@ -109,6 +127,9 @@ pub struct WaitParams {
     /// For how long to wait; at most [`WAIT_MILLIS_MAX`], which is also the default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// Whether the answer carries its proof; it must be at [`Level::Final`] or [`Level::Settled`] then.
+    #[serde(default)]
+    pub proof: bool,
 }
 
 /// What `chain_info` gives.
@@ -384,13 +405,17 @@ pub struct Submitted {
 }
 
 /// What `tx_get` and `tx_wait` give, and what `tx_subscribe` tells.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TransactionInfo {
     /// The sender's shard.
     pub shard: ShardId,
     /// How far it has come.
     #[serde(flatten)]
     pub progress: Progress,
+    /// The bytes of a file with a proof, if one was asked for: at [`Level::Final`] of how it ended, at [`Level::Settled`] that
+    /// nothing of it is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<ProofFile>,
 }
 
 /// What `node_status` gives.

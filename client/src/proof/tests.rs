@@ -11,6 +11,7 @@ use fresnel_types::{
     mmr::{Mmr, Range},
     proof::{Applied, AttestingVertex, Later, SignedAttestation, results_leaves},
     receipt::{outbox_root, slice_leaves},
+    transaction::VoidCode,
 };
 
 use super::*;
@@ -84,6 +85,11 @@ struct Block {
 
 impl Block {
     fn new(later: u64) -> Self {
+        let local = payment_from(SHARD, address(3)).id();
+        Self::with(later, vec![(TransactionId([8; 32]), Outcome::Success), (local, Outcome::Success)])
+    }
+
+    fn with(later: u64, outcomes: Vec<(TransactionId, Outcome)>) -> Self {
         let mut accounts: Vec<_> = (1..=20).map(|number| (address(number), account_of(number))).collect();
         accounts.sort_by_key(|(address, _)| Account::key(address));
         let mut writes = WriteSet::default();
@@ -94,11 +100,9 @@ impl Block {
         let mut tree = Tree::new(shards, SHARD);
         let state = tree.apply(&writes);
 
-        let local = payment_from(SHARD, address(3)).id();
-        let outcomes = vec![(TransactionId([8; 32]), Outcome::Success), (local, Outcome::Success)];
         let transaction = payment_from(ShardId(0), address(3)).id();
         let consumed = Applied { source: ShardId(0), sequence: Sequence(4), transaction, bounced: None };
-        let returned = Applied { bounced: Some(fresnel_types::FailureCode::WindowFull), ..consumed };
+        let returned = Applied { bounced: Some(FailureCode::WindowFull), ..consumed };
         let applied = vec![consumed, Applied { sequence: Sequence(5), ..returned }];
         let emitted = |sequence| Receipt {
             sequence: Sequence(sequence),
@@ -267,6 +271,45 @@ fn a_payment_is_proven_where_its_recipient_is() {
     assert_eq!(checker.check_payment(&elsewhere, &consumed), other, "another transaction");
     let emitted = block.proof(block.emitted(0), &authors);
     assert_eq!(checker.check_payment(&remote, &emitted), other, "sent is not arrived");
+}
+
+#[test]
+fn final_and_settled_are_proven_each_by_its_own() {
+    let mut checker = checker();
+    let authors = [0, 2, 3];
+    let (local, remote) = (payment_from(SHARD, address(3)), payment_from(ShardId(0), address(3)));
+    let sent = payment_from(SHARD, Address([1; 32]));
+    let other = Err(ProofError::Other);
+    for (outcome, ends, settles) in [
+        (Outcome::Success, Ok(Outcome::Success), Ok(Ending::Done)),
+        (
+            Outcome::Failed(FailureCode::WindowFull),
+            Ok(Outcome::Failed(FailureCode::WindowFull)),
+            Ok(Ending::Failed(FailureCode::WindowFull)),
+        ),
+        // It may have succeeded in an earlier block.
+        (Outcome::Void(VoidCode::Nonce), Err(ProofError::Other), Err(ProofError::Other)),
+    ] {
+        let block = Block::with(1, vec![(local.id(), outcome), (sent.id(), outcome)]);
+        let (here, away) = (block.proof(block.outcome(0), &authors), block.proof(block.outcome(1), &authors));
+        assert_eq!(checker.check_final(&local, &here), ends);
+        assert_eq!(checker.check_settled(&local, &here), settles);
+        assert_eq!(checker.check_final(&sent, &away), ends);
+        let success = outcome == Outcome::Success;
+        assert_eq!(
+            checker.check_settled(&sent, &away),
+            if success { Err(ProofError::Other) } else { settles }
+        );
+        assert_eq!(checker.check_final(&local, &away), Err(ProofError::Other), "of another transaction");
+    }
+    let block = Block::new(1);
+    let (consumed, returned) =
+        (block.proof(block.applied(0), &authors), block.proof(block.applied(1), &authors));
+    assert_eq!(checker.check_final(&remote, &consumed), other, "consumed elsewhere is no outcome");
+    assert_eq!(checker.check_settled(&remote, &consumed), Ok(Ending::Done));
+    assert_eq!(checker.check_settled(&remote, &returned), Ok(Ending::Returned(FailureCode::WindowFull)));
+    let few = block.proof(block.applied(0), &[0, 2]);
+    assert_eq!(checker.check_settled(&remote, &few), Err(ProofError::Quorum { stake: 2, quorum: 3 }));
 }
 
 #[test]

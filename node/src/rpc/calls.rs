@@ -4,17 +4,18 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use fresnel_types::{
-    Address, Attestation, AuthorityIndex, BlockIndex, Proof, Record, ShardId, Shards, TransactionId,
+    Address, Attestation, AuthorityIndex, BlockIndex, Proof, Record, ShardId, Shards, StateKey,
+    TransactionId,
     commit::Certified,
     frame::Role,
     leaves::Account,
     proof::{Claim, Wanted},
     rpc::{
         AccountAnswer, AccountParams, AttestedAnswer, AttestedParams, ChainInfo, Code, CommitInfo,
-        CommitParams, Encoded, Failure, MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofFile,
-        ProofParams, ProvenStep, ReadLevel, ReceiptProofParams, ShardInfo, SubmitParams, Submitted,
-        TransactionInfo, TransactionParams, TransactionProofAnswer, TransactionProofParams, WAIT_MILLIS_MAX,
-        WaitParams,
+        CommitParams, Encoded, Failure, LeafAnswer, LeafParams, LeafProofAnswer, LeafProofParams,
+        MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofFile, ProofParams, ProvenStep, ReadLevel,
+        ReceiptProofParams, ShardInfo, SubmitParams, Submitted, TransactionInfo, TransactionParams,
+        TransactionProofAnswer, TransactionProofParams, WAIT_MILLIS_MAX, WaitParams,
     },
     status::{Answer, Level, Query, Unproven},
 };
@@ -63,6 +64,8 @@ pub(super) fn methods(calls: Calls) -> RpcModule<Calls> {
     register(m, "node_status", |calls, _, Nothing {}| async move { json(&calls.status().await) });
     register(m, "account_get", |calls, call, params| async move { calls.account(call, params).await });
     register(m, "account_proof", |calls, call, params| async move { calls.proof(call, params).await });
+    register(m, "leaf_get", |calls, call, params| async move { calls.leaf(call, params).await });
+    register(m, "leaf_proof", |calls, call, params| async move { calls.leaf_proof(call, params).await });
     register(m, "tx_proof", |calls, call, params| async move { calls.transaction_proof(call, params).await });
     register(
         m,
@@ -213,32 +216,59 @@ impl Calls {
         if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
             return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
         }
-        let executed = self.executed(shard, address, not_before.unwrap_or_default()).await?;
-        let (block, account) = match level {
-            ReadLevel::Executed => executed,
-            // Of the newest record at least, and so of no earlier state than was executed just now.
-            ReadLevel::Final => {
-                let proof = self.stated(shard, address).await?;
-                (proof.record.block, account(&address, &proof)?)
-            }
-        };
-        let account = account.as_ref().map(Into::into);
-        json(&AccountAnswer { address, shard, level, block, account })
+        let (block, leaf) =
+            self.leaf_at(shard, Account::key(&address), level, not_before.unwrap_or_default()).await?;
+        let account = leaf.as_deref().map(Account::from_bytes);
+        json(&AccountAnswer { address, shard, level, block, account: account.as_ref().map(Into::into) })
     }
 
-    /// An account after the last executed block, which must not be before `wanted`.
+    async fn leaf(&self, call: Call, params: LeafParams) -> Outcome {
+        let LeafParams { leaf: name, level, not_before } = params;
+        let key = name.key();
+        let shard = key.shard(self.shards);
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
+        }
+        let (block, leaf) = self.leaf_at(shard, key, level, not_before.unwrap_or_default()).await?;
+        json(&LeafAnswer { key, shard, level, block, found: leaf.and_then(|leaf| name.read(&leaf)) })
+    }
+
+    /// The bytes under a key of a shard that this process hosts, after a block that is not before `not_before`.
+    async fn leaf_at(
+        &self,
+        shard: ShardId,
+        key: StateKey,
+        level: ReadLevel,
+        not_before: BlockIndex,
+    ) -> Result<(BlockIndex, Option<Vec<u8>>), Fault> {
+        let (executed, leaf) = self.executed(shard, key, not_before).await?;
+        match level {
+            ReadLevel::Executed => Ok((executed, leaf)),
+            ReadLevel::Final => {
+                let mut proof = self.proven(shard, Wanted::State(vec![key])).await?;
+                if proof.record.block < not_before {
+                    // That was after the last certified block; what is asked for is certified soon.
+                    let wanted = Wanted::Past { block: not_before, keys: vec![key] };
+                    proof = self.proven(shard, wanted).await?;
+                }
+                let block = proof.record.block.max(not_before);
+                Ok((block, leaf_of(&key, &proof)?))
+            }
+        }
+    }
+
+    /// The bytes under a key after the last executed block, which must not be before `wanted`.
     async fn executed(
         &self,
         shard: ShardId,
-        address: Address,
+        key: StateKey,
         wanted: BlockIndex,
-    ) -> Result<(BlockIndex, Option<Account>), Fault> {
+    ) -> Result<(BlockIndex, Option<Vec<u8>>), Fault> {
         let asked = async {
             loop {
-                let query = Query::AccountFrom(address, wanted);
-                match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
-                    Answer::Account { block, account } => return Ok((block, account)),
-                    Answer::Behind(_) => sleep(RPC_BEHIND_AGAIN).await,
+                match self.desk.ask(Role::Worker(shard), Query::Leaf(key), RPC_ANSWER_TIMEOUT).await? {
+                    Answer::Leaf { block, value } if block >= wanted => return Ok((block, value)),
+                    Answer::Leaf { .. } => sleep(RPC_BEHIND_AGAIN).await,
                     _ => return Err(other_question()),
                 }
             }
@@ -254,13 +284,34 @@ impl Calls {
         if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
             return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
         }
-        let mut proof = self.stated(shard, address).await?;
+        let key = Account::key(&address);
+        let mut proof = self.proven(shard, Wanted::State(vec![key])).await?;
         self.attest(&mut proof).await?;
+        let account = leaf_of(&key, &proof)?.as_deref().map(Account::from_bytes);
         json(&ProofAnswer {
             address,
             shard,
             block: proof.record.block,
-            account: account(&address, &proof)?.as_ref().map(Into::into),
+            account: account.as_ref().map(Into::into),
+            state: proof.record.state,
+            certified: certified(&proof),
+            proof: ProofFile(proof),
+        })
+    }
+
+    async fn leaf_proof(&self, call: Call, LeafProofParams { leaf: name }: LeafProofParams) -> Outcome {
+        let key = name.key();
+        let shard = key.shard(self.shards);
+        if let Some(sibling) = self.elsewhere(Role::Worker(shard), &call)? {
+            return sibling.call(call.method, call.params, RPC_PROOF_TIMEOUT).await;
+        }
+        let mut proof = self.proven(shard, Wanted::State(vec![key])).await?;
+        self.attest(&mut proof).await?;
+        json(&LeafProofAnswer {
+            key,
+            shard,
+            block: proof.record.block,
+            found: leaf_of(&key, &proof)?.and_then(|leaf| name.read(&leaf)),
             state: proof.record.state,
             certified: certified(&proof),
             proof: ProofFile(proof),
@@ -296,6 +347,19 @@ impl Calls {
             }
             _ => self.answer_with(proof).await,
         }
+    }
+
+    /// The proof of news from `Final` on about a transaction of a shard that this process hosts.
+    pub(super) async fn proof_of(&self, info: &TransactionInfo) -> Result<ProofFile, Fault> {
+        let of =
+            if info.progress.level == Level::Settled { ProvenStep::Applied } else { ProvenStep::Outcome };
+        let (transaction, shard) = (info.progress.transaction, info.shard);
+        let params = TransactionProofParams { transaction, shard, of };
+        let call = Call { method: "tx_proof", params: raw(&params), is_forwarded: false };
+        let answer = self.transaction_proof(call, params).await?;
+        let answer: TransactionProofAnswer = serde_json::from_value(answer)
+            .map_err(|error| Fault::failed(Failure::Unreachable, error.to_string()))?;
+        Ok(answer.proof)
     }
 
     async fn receipt_proof(&self, call: Call, params: ReceiptProofParams) -> Outcome {
@@ -341,11 +405,6 @@ impl Calls {
         Ok(())
     }
 
-    /// A proof of an account, without attestations.
-    async fn stated(&self, shard: ShardId, address: Address) -> Result<Proof, Fault> {
-        self.proven(shard, Wanted::State(vec![Account::key(&address)])).await
-    }
-
     /// A proof of a worker of this process, without attestations.
     async fn proven(&self, shard: ShardId, wanted: Wanted) -> Result<Proof, Fault> {
         match self.desk.ask(Role::Worker(shard), Query::Proof(wanted), RPC_PROOF_TIMEOUT).await? {
@@ -384,7 +443,9 @@ impl Calls {
             Place::Here(shard) => {
                 let query = Query::Transaction(transaction);
                 match self.desk.ask(Role::Worker(shard), query, RPC_ANSWER_TIMEOUT).await? {
-                    Answer::Transaction(Some(progress)) => json(&TransactionInfo { shard, progress }),
+                    Answer::Transaction(Some(progress)) => {
+                        json(&TransactionInfo { shard, progress, proof: None })
+                    }
                     Answer::Transaction(None) => Err(unknown(transaction)),
                     _ => Err(other_question()),
                 }
@@ -397,7 +458,11 @@ impl Calls {
     }
 
     async fn wait(&self, call: Call, params: WaitParams) -> Outcome {
-        let WaitParams { transaction, level, shard, timeout_ms } = params;
+        let WaitParams { transaction, level, shard, timeout_ms, proof } = params;
+        if proof && level < Level::Final {
+            let sentence = "tx_wait: what is not final has no proof";
+            return Err(Fault::failed(Failure::InvalidParams, sentence));
+        }
         let millis = timeout_ms.unwrap_or(WAIT_MILLIS_MAX);
         if millis > WAIT_MILLIS_MAX {
             let sentence = format!("tx_wait: timeout_ms is at most {WAIT_MILLIS_MAX}");
@@ -408,7 +473,13 @@ impl Calls {
             Place::Here(shard) => {
                 let mut news = self.news(shard, transaction).await?;
                 match timeout(patience, self.reach(&mut news, shard, transaction, level)).await {
-                    Ok(reached) => json(&reached?),
+                    Ok(reached) => {
+                        let mut info = reached?;
+                        if proof {
+                            info.proof = Some(self.proof_of(&info).await?);
+                        }
+                        json(&info)
+                    }
                     Err(_) => {
                         let last = news.progress().level;
                         let sentence = format!("transaction {transaction} is {last:?} and not {level:?} yet");
@@ -418,7 +489,9 @@ impl Calls {
             }
             Place::There(shard, sibling) => {
                 let params = raw(&WaitParams { shard: Some(shard), ..params });
-                sibling.call(call.method, params, patience + RPC_ANSWER_TIMEOUT).await
+                let patience = patience + RPC_ANSWER_TIMEOUT;
+                let proving = if proof { RPC_PROOF_TIMEOUT * 2 } else { Duration::ZERO };
+                sibling.call(call.method, params, patience + proving).await
             }
         }
     }
@@ -491,7 +564,7 @@ impl Calls {
         loop {
             let progress = news.progress();
             if progress.level >= level {
-                return Ok(TransactionInfo { shard, progress });
+                return Ok(TransactionInfo { shard, progress, proof: None });
             }
             if timeout(RPC_FOLLOW_AGAIN, news.changed()).await.is_err() {
                 self.news(shard, transaction).await?;
@@ -506,12 +579,11 @@ impl Calls {
 
 const UNKNOWN: Code = Code::Unproven(Unproven::Unknown);
 
-/// What a worker's proof says about an account.
-fn account(address: &Address, proof: &Proof) -> Result<Option<Account>, Fault> {
+/// What a worker's proof says that a key holds.
+fn leaf_of(key: &StateKey, proof: &Proof) -> Result<Option<Vec<u8>>, Fault> {
     let Claim::State { leaves, .. } = &proof.claim else { return Err(other_question()) };
-    let key = Account::key(address);
-    let (_, value) = leaves.iter().find(|(other, _)| *other == key).ok_or_else(other_question)?;
-    Ok(value.as_deref().map(Account::from_bytes))
+    let (_, value) = leaves.iter().find(|(other, _)| other == key).ok_or_else(other_question)?;
+    Ok(value.clone())
 }
 
 /// The record that a quorum attested.

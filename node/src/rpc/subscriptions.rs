@@ -5,7 +5,7 @@ use std::{future::Future, sync::Arc};
 use fresnel_types::{
     CommitIndex,
     frame::Role,
-    rpc::{CommitNews, CommitsParams, Failure, TransactionParams},
+    rpc::{CommitNews, CommitsParams, Failure, SubscribeParams},
     status::Level,
 };
 use jsonrpsee_core::{SubscriptionError, client::Subscription};
@@ -70,11 +70,11 @@ impl Calls {
     async fn follow(
         &self,
         call: Call,
-        params: TransactionParams,
+        params: SubscribeParams,
         pending: PendingSubscriptionSink,
     ) -> Result<(), Fault> {
-        let transaction = params.transaction;
-        let place = match self.locate(transaction, params.shard, &call).await {
+        let SubscribeParams { transaction, shard, proof } = params;
+        let place = match self.locate(transaction, shard, &call).await {
             Ok(place) => place,
             Err(fault) => return reject(pending, fault).await,
         };
@@ -87,8 +87,15 @@ impl Calls {
                 let Ok(sink) = pending.accept().await else { return Ok(()) };
                 let mut level = Level::Admitted;
                 loop {
+                    let told = async {
+                        let mut info = self.reach(&mut news, shard, transaction, level).await?;
+                        if proof && info.progress.level >= Level::Final {
+                            info.proof = Some(self.proof_of(&info).await?);
+                        }
+                        Ok::<_, Fault>(info)
+                    };
                     let info = tokio::select! {
-                        info = self.reach(&mut news, shard, transaction, level) => info?,
+                        info = told => info?,
                         () = sink.closed() => return Ok(()),
                     };
                     tell(&sink, &info).await;
@@ -100,7 +107,7 @@ impl Calls {
             }
             Place::There(shard, sibling) => {
                 let (subscribe, _, unsubscribe) = PROGRESS;
-                let params = raw(&TransactionParams { transaction, shard: Some(shard) });
+                let params = raw(&SubscribeParams { shard: Some(shard), ..params });
                 let theirs = sibling.subscribe(subscribe, params, unsubscribe, RPC_ANSWER_TIMEOUT).await;
                 let is_last = |news: &Value| news["level"] == "settled";
                 pass_on(pending, theirs, is_last).await

@@ -1,10 +1,12 @@
 //! Whole processes with their real machines, asked by JSON-RPC: the chain has one authority, which commits alone.
 
-use fresnel_client::{Checker, RpcClient, RpcError, Wallet};
+use fresnel_client::{Checker, Ending, RpcClient, RpcError, Wallet};
 use fresnel_types::{
-    Address, TransactionId,
+    Address, Outcome, Proof, TransactionId,
+    action::{Action, BankAction, Bytes, KvOperation},
     genesis::Allocation,
-    rpc::{Code, Encoded, Failure, ProvenStep, ReadLevel},
+    leaves::Savings,
+    rpc::{Code, Encoded, Failure, LeafInfo, LeafName, ProvenStep, ReadLevel, TransactionInfo},
     status::{Level, Progress, WorkerStatus},
 };
 use serde_json::{Value, json};
@@ -83,8 +85,13 @@ impl Network {
 
     /// A payment, signed for this chain.
     fn payment(&self, from: u8, nonce: u64, to: Address) -> SignedTransaction {
+        self.signed(from, nonce, Action::Transfer { recipient: to, amount: Amount(5) })
+    }
+
+    /// Anything, signed for this chain.
+    fn signed(&self, from: u8, nonce: u64, action: Action) -> SignedTransaction {
         let wallet = Wallet::new(self.cluster.genesis.chain(), SigningKey::from_bytes(&[100 + from; 32]));
-        wallet.transfer(Nonce(nonce), to, Amount(5), Amount(1), Timestamp(self.horizon()))
+        wallet.sign(Nonce(nonce), action, Amount(1), Timestamp(self.horizon()))
     }
 
     /// An instant some minutes ahead.
@@ -149,6 +156,11 @@ fn code(error: RpcError) -> Option<Code> {
     error.code()
 }
 
+/// The proof that news carry.
+fn proof_of(info: &TransactionInfo) -> Proof {
+    info.proof.clone().expect("it was asked for").0
+}
+
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[test]
@@ -166,9 +178,9 @@ fn a_payment_is_submitted_followed_and_proven() {
         let submitted = client.tx_submit(payment.clone()).await.expect("admitted");
         assert_eq!((submitted.transaction, submitted.shard), (payment.transaction.id(), ShardId(0)));
         assert!(!submitted.known);
-        let mut news = client.tx_subscribe(submitted.transaction).await.expect("a subscription");
+        let mut news = client.tx_subscribe(submitted.transaction, false).await.expect("a subscription");
         let settled = client.tx_wait(submitted.transaction, Level::Settled, PATIENCE).await.expect("settled");
-        assert_eq!(settled.progress.outcome, Some(fresnel_types::Outcome::Success));
+        assert_eq!(settled.progress.outcome, Some(Outcome::Success));
         assert_eq!(client.tx_get(submitted.transaction).await.expect("known"), settled);
         assert!(client.tx_submit(payment).await.expect("known").known, "again does no harm");
 
@@ -233,13 +245,25 @@ fn what_another_process_hosts_is_asked_there() {
         // Worker 0's process takes what is worker 1's, and the beacon's process what is either's.
         let submitted = first.tx_submit(payment).await.expect("passed on");
         assert_eq!((submitted.transaction, submitted.shard), (id, ShardId(1)));
-        let mut news = first.tx_subscribe(id).await.expect("passed on");
-        let settled = beacon.tx_wait(id, Level::Settled, PATIENCE).await.expect("passed on");
+        let mut news = first.tx_subscribe(id, true).await.expect("passed on");
+        let settled = beacon.tx_wait_proven(id, Level::Settled, PATIENCE).await.expect("passed on");
         assert_eq!(settled.shard, ShardId(1));
-        assert_eq!(first.tx_get(id).await.expect("passed on"), settled);
+        assert_eq!(checker.check_settled(&signed, &proof_of(&settled)), Ok(Ending::Done));
+        let known = first.tx_get(id).await.expect("passed on");
+        assert_eq!(known, TransactionInfo { proof: None, ..settled });
         let mut last = None;
         while last != Some(Level::Settled) {
-            last = Some(news.next().await.expect("until it is settled").expect("readable").progress.level);
+            let told = news.next().await.expect("until it is settled").expect("readable");
+            match told.progress.level {
+                Level::Settled => {
+                    assert_eq!(checker.check_settled(&signed, &proof_of(&told)), Ok(Ending::Done));
+                }
+                Level::Final => {
+                    assert_eq!(checker.check_final(&signed, &proof_of(&told)), Ok(Outcome::Success));
+                }
+                _ => assert_eq!(told.proof, None, "nothing is certain yet"),
+            }
+            last = Some(told.progress.level);
         }
         let mut commits = first.subscribe_commits(None).await.expect("passed on");
         let one = commits.next().await.expect("it goes on").expect("readable");
@@ -302,6 +326,61 @@ fn what_another_process_hosts_is_asked_there() {
 }
 
 #[test]
+fn leaves_are_read_and_proven_and_final_reads_do_not_go_back() {
+    let network = Network::start(&[&["beacon", "worker-0"], &["worker-1"]]);
+    network.client.block_on(async {
+        let mut checker = Checker::new(network.cluster.genesis.clone()).expect("there are random numbers");
+        // Asked of the process that hosts the other shard.
+        let (owner, client) = (of_shard(1), network.connect(0).await);
+        let address = wallet(owner).address();
+        let put = KvOperation::Put {
+            owner: None,
+            name: Bytes(b"name".to_vec()),
+            value: Bytes(vec![7; 40]),
+            shared: false,
+        };
+        let save = BankAction::TransactSavings { amount: Amount(50), withdraw: false };
+        let mut ids = Vec::new();
+        for (nonce, action) in (0..).zip([Action::Kv(vec![put]), Action::Bank(save)]) {
+            let signed = network.signed(owner, nonce, action);
+            ids.push(client.tx_submit(signed).await.expect("admitted").transaction);
+        }
+        for id in ids {
+            let ended = client.tx_wait(id, Level::Executed, PATIENCE).await.expect("executed");
+            assert_eq!(ended.progress.outcome, Some(Outcome::Success));
+            // Whoever saw the block is shown nothing older, also where only what is certified counts.
+            let (executed, settled) = (ended.progress.block, Level::Final);
+            let account =
+                client.account_get_from(address, ReadLevel::Final, executed).await.expect("certified soon");
+            assert!(account.block >= executed && account.account.expect("funded").nonce > 0, "{executed}");
+            client.tx_wait(id, settled, PATIENCE).await.expect("final");
+        }
+        let value = LeafName::Value { owner: address, name: Bytes(b"name".to_vec()) };
+        let savings = LeafName::Savings { owner: address };
+        let nothing = LeafName::Token { issuer: address };
+        let expected = [
+            (value, Some(LeafInfo::Value { hex: Bytes(vec![7; 40]), shared: false })),
+            (savings, Some(LeafInfo::Savings { balance: Amount(50) })),
+            (nothing, None),
+        ];
+        for (name, found) in expected {
+            for level in [ReadLevel::Executed, ReadLevel::Final] {
+                let answer = client.leaf_get(name.clone(), level).await.expect("it answers");
+                assert_eq!((answer.key, answer.shard, &answer.found), (name.key(), ShardId(1), &found));
+            }
+            let answer = client.leaf_proof(name.clone()).await.expect("it answers");
+            let proof = answer.proof.0;
+            assert_eq!(answer.found, found);
+            checker.check(&proof).expect("it holds");
+            let leaf = fresnel_client::leaf(&name.key(), &proof).expect("it is of this leaf");
+            assert_eq!(leaf.and_then(|leaf| name.read(leaf)), found);
+            assert!(fresnel_client::leaf(&Savings::key(&Address([9; 32])), &proof).is_err());
+        }
+    });
+    network.stop();
+}
+
+#[test]
 fn every_bad_request_gets_its_error() {
     let network = Network::start(&[&["beacon", "worker-0", "worker-1"]]);
     network.client.block_on(async {
@@ -328,6 +407,9 @@ fn every_bad_request_gets_its_error() {
             ("tx_submit", json!(["00"]), params),
             ("tx_submit", json!(["00".repeat(1_000)]), params),
             ("tx_wait", json!({ "transaction": id, "level": "final", "timeout_ms": 60_001 }), params),
+            ("tx_wait", json!({ "transaction": id, "level": "executed", "proof": true }), params),
+            ("leaf_get", json!({ "leaf": { "savings": { "issuer": Address([9; 32]) } } }), params),
+            ("leaf_proof", json!({ "leaf": { "thing": {} } }), params),
             ("tx_submit", hex(&forged), (1_000, "bad_signature", false)),
             ("tx_submit", hex(&foreign), (1_000, "wrong_chain", false)),
             ("tx_submit", hex(&network.payment(1, 64, Address([9; 32]))), (1_000, "nonce", true)),
@@ -372,7 +454,7 @@ fn every_bad_request_gets_its_error() {
         assert_eq!(network.http(0, "POST", "text/plain", "{}").await.0, 415);
 
         let client = network.connect(0).await;
-        let unknown = client.tx_subscribe(TransactionId([1; 32])).await.expect_err("nobody knows it");
+        let unknown = client.tx_subscribe(TransactionId([1; 32]), true).await.expect_err("nobody knows it");
         assert_eq!(code(unknown), Some(Code::Failed(Failure::UnknownTransaction)));
         let mut held = Vec::new();
         let refused = loop {
@@ -409,6 +491,8 @@ fn the_document_describes_what_is_there() {
                 "node_status",
                 "account_get",
                 "account_proof",
+                "leaf_get",
+                "leaf_proof",
                 "tx_proof",
                 "receipt_proof",
                 "record_attested",
