@@ -1,21 +1,14 @@
 //! `fresnel account`: what an address owns, as one authority last executed it; or as a certified record has it, by a proof
 //! that is checked here against the genesis.
 
-use anyhow::bail;
-use fresnel_client::{account, account_keys};
-use fresnel_types::{
-    Address, AuthorityIndex, AuthoritySet, BlockIndex, ShardId,
-    commit::Certified,
-    frame::Role,
-    leaves::Account,
-    proof::Wanted,
-    status::{Answer, Query},
-};
+use anyhow::Context;
+use fresnel_types::{Address, decode, leaves::Account};
 
 use crate::{
     exit::Exit,
-    network::{self, Files, Network},
+    network::{self, Asking},
     prove,
+    read::{Found, find},
 };
 
 /// What `fresnel account` takes.
@@ -24,39 +17,18 @@ pub(crate) struct Arguments {
     /// Whose account.
     address: Address,
     #[command(flatten)]
-    files: Files,
-    /// Which authority to ask.
-    #[arg(long, default_value_t = 0)]
-    authority: u16,
-    /// Ask for a proof and check it against the genesis.
-    #[arg(long)]
-    proof: bool,
-    /// Print one JSON object instead of lines.
-    #[arg(long)]
-    json: bool,
+    from: Asking,
 }
 
-/// An account after a block.
-struct Found {
-    block: BlockIndex,
-    account: Option<Account>,
-    /// The certified record that it was proven against, and who attested that.
-    proven: Option<(Certified, AuthoritySet)>,
-}
-
-pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let network = arguments.files.load()?;
-    let shard = network.shard(&arguments.address);
-    let Found { block, account, proven } = network::block_on(async {
-        if arguments.proof {
-            proven(arguments, &network, shard).await
-        } else {
-            executed(arguments, &network, shard).await
-        }
-    })?;
-    if arguments.json {
+pub(crate) fn run(Arguments { address, from }: &Arguments) -> anyhow::Result<Exit> {
+    let network = from.files.load()?;
+    let shard = network.shard(address);
+    let Found { block, leaf, proven } = network::block_on(find(&network, from, Account::key(address)))?;
+    let account = leaf.as_deref().map(decode::<Account>).transpose();
+    let account = account.context("the authority told something else than was asked for")?;
+    if from.json {
         let object = serde_json::json!({
-            "address": arguments.address,
+            "address": address,
             "shard": shard,
             "block": block,
             "exists": account.is_some(),
@@ -80,21 +52,4 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         prove::print_proven(&certified, &by);
     }
     Ok(Exit::Success)
-}
-
-async fn executed(arguments: &Arguments, network: &Network, shard: ShardId) -> anyhow::Result<Found> {
-    let role = Role::Worker(shard);
-    let mut client = network.connect(AuthorityIndex(arguments.authority), role).await?;
-    match client.query(role, Query::Account(arguments.address)).await? {
-        Answer::Account { block, account } => Ok(Found { block, account, proven: None }),
-        _ => bail!("the worker answered another question"),
-    }
-}
-
-async fn proven(arguments: &Arguments, network: &Network, shard: ShardId) -> anyhow::Result<Found> {
-    let wanted = Wanted::State(account_keys(&[arguments.address]));
-    let proof = prove::proven(network, arguments.authority, shard, &wanted).await?;
-    let proven = prove::attested(&proof);
-    let account = account(&arguments.address, &proof)?;
-    Ok(Found { block: proof.record.block, account, proven: Some(proven) })
 }

@@ -24,6 +24,22 @@ pub(crate) struct Files {
     topology: PathBuf,
 }
 
+/// Whom to ask for something in the state, and how to tell what was found.
+#[derive(clap::Args)]
+pub(crate) struct Asking {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Which authority to ask.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) authority: u16,
+    /// Ask for a proof and check it against the genesis.
+    #[arg(long)]
+    pub(crate) proof: bool,
+    /// Print one JSON object instead of lines.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// A network as its files describe it.
 pub(crate) struct Network {
     pub(crate) genesis: Genesis,

@@ -55,7 +55,7 @@ enum What {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-enum Of {
+pub(crate) enum Of {
     Outcome,
     Emitted,
     Applied,
@@ -95,23 +95,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         What::Transaction { transaction, shard, of, from } => {
             let network = from.files.load()?;
             let source = ShardId(*shard);
-            let proof = network::block_on(async {
-                let ask = async |shard, wanted| proven(&network, from.authority, shard, &wanted).await;
-                let outcome = Wanted::Outcome(*transaction);
-                if *of == Of::Outcome {
-                    return ask(source, outcome).await;
-                }
-                match ask(source, Wanted::Emitted(*transaction)).await {
-                    Ok(Proof { claim: Claim::Emitted { destination, receipt, .. }, .. })
-                        if *of == Of::Applied =>
-                    {
-                        ask(destination, Wanted::Applied { source, sequence: receipt.sequence }).await
-                    }
-                    // What stays in its shard, or fails there, emits nothing, and is applied by its outcome.
-                    Err(error) if *of == Of::Applied && is_unknown(&error) => ask(source, outcome).await,
-                    other => other,
-                }
-            })?;
+            let proof = self::transaction(&network, from.authority, *transaction, source, *of);
+            let proof = network::block_on(proof)?;
             write(&network, from, proof)
         }
     }
@@ -161,6 +146,29 @@ pub(crate) async fn proven(
         }
     }
     Err(failed.context("the network has no authority")?)
+}
+
+/// A proof that holds of how far a transaction of the shard `source` has come.
+pub(crate) async fn transaction(
+    network: &Network,
+    authority: u16,
+    transaction: TransactionId,
+    source: ShardId,
+    of: Of,
+) -> anyhow::Result<Proof> {
+    let ask = async |shard, wanted| proven(network, authority, shard, &wanted).await;
+    let outcome = Wanted::Outcome(transaction);
+    if of == Of::Outcome {
+        return ask(source, outcome).await;
+    }
+    match ask(source, Wanted::Emitted(transaction)).await {
+        Ok(Proof { claim: Claim::Emitted { destination, receipt, .. }, .. }) if of == Of::Applied => {
+            ask(destination, Wanted::Applied { source, sequence: receipt.sequence }).await
+        }
+        // What stays in its shard, or fails there, emits nothing, and is applied by its outcome.
+        Err(error) if of == Of::Applied && is_unknown(&error) => ask(source, outcome).await,
+        other => other,
+    }
 }
 
 fn is_unknown(error: &anyhow::Error) -> bool {

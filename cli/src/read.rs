@@ -8,15 +8,15 @@ use fresnel_types::{
     action::Bytes,
     commit::Certified,
     frame::Role,
-    leaves::{Holding, InWords, Savings, Token, Value},
-    proof::{Claim, Wanted},
+    proof::Wanted,
+    rpc::{LeafInfo, LeafName},
     status::{Answer, Query},
 };
 use serde_json::json;
 
 use crate::{
     exit::Exit,
-    network::{self, Files, Network},
+    network::{self, Asking, Network},
     prove, values,
 };
 
@@ -37,21 +37,21 @@ enum What {
         #[arg(value_parser = values::bytes)]
         name: Bytes,
         #[command(flatten)]
-        from: From,
+        from: Asking,
     },
     /// A customer's savings.
     Savings {
         /// Whose.
         owner: Address,
         #[command(flatten)]
-        from: From,
+        from: Asking,
     },
     /// A token.
     Token {
         /// By its issuer.
         issuer: Address,
         #[command(flatten)]
-        from: From,
+        from: Asking,
     },
     /// What somebody has of a token.
     Holding {
@@ -60,39 +60,24 @@ enum What {
         /// By its issuer.
         issuer: Address,
         #[command(flatten)]
-        from: From,
+        from: Asking,
     },
 }
 
-/// Whom to ask, and how to tell.
-#[derive(clap::Args)]
-struct From {
-    #[command(flatten)]
-    files: Files,
-    /// Which authority to ask.
-    #[arg(long, default_value_t = 0)]
-    authority: u16,
-    /// Ask for a proof and check it against the genesis.
-    #[arg(long)]
-    proof: bool,
-    /// Print one JSON object instead of lines.
-    #[arg(long)]
-    json: bool,
-}
-
-/// A leaf after a block.
-struct Found {
-    block: BlockIndex,
-    leaf: Option<Vec<u8>>,
+/// The bytes under a key after a block.
+pub(crate) struct Found {
+    pub(crate) block: BlockIndex,
+    pub(crate) leaf: Option<Vec<u8>>,
     /// The certified record that it was proven against, and who attested that.
-    proven: Option<(Certified, AuthoritySet)>,
+    pub(crate) proven: Option<(Certified, AuthoritySet)>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
-    let (key, from) = arguments.what.key();
+    let (name, from) = arguments.what.name();
+    let key = name.key();
     let network = from.files.load()?;
     let Found { block, leaf, proven } = network::block_on(find(&network, from, key))?;
-    let shown = leaf.as_deref().map(|leaf| arguments.what.show(leaf)).transpose()?;
+    let shown = leaf.as_deref().map(|leaf| show(&name, leaf)).transpose()?;
     let shard = key.shard(network.genesis.shards);
     if from.json {
         let object = json!({
@@ -118,45 +103,40 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
 }
 
 impl What {
-    fn key(&self) -> (StateKey, &From) {
+    fn name(&self) -> (LeafName, &Asking) {
         match self {
-            Self::Value { owner, name, from } => (Value::key(owner, &name.0), from),
-            Self::Savings { owner, from } => (Savings::key(owner), from),
-            Self::Token { issuer, from } => (Token::key(issuer), from),
-            Self::Holding { owner, issuer, from } => (Holding::key(owner, issuer), from),
-        }
-    }
-
-    /// What a leaf says.
-    fn show(&self, leaf: &[u8]) -> anyhow::Result<serde_json::Value> {
-        let shown = match self {
-            Self::Value { .. } => Value::from_leaf(leaf).map(|Value { shared, bytes }| {
-                let text = std::str::from_utf8(&bytes).ok().map(str::to_owned);
-                json!({ "text": text, "hex": hex::encode(&bytes), "shared": shared })
-            }),
-            Self::Savings { .. } => {
-                Savings::from_leaf(leaf).map(|savings| json!({ "balance": savings.balance.to_string() }))
+            Self::Value { owner, name, from } => {
+                (LeafName::Value { owner: *owner, name: name.clone() }, from)
             }
-            Self::Token { .. } => Token::from_leaf(leaf).map(|Token { minted, cap, mintings, open }| {
-                json!({
-                    "minted": minted.to_string(), "cap": cap.to_string(), "mintings": mintings, "open": open
-                })
-            }),
-            Self::Holding { .. } => Holding::from_leaf(leaf).map(
-                |Holding { balance, minting }| json!({ "balance": balance.to_string(), "minting": minting }),
-            ),
-        };
-        shown.context("the authority told something else than was asked for")
+            Self::Savings { owner, from } => (LeafName::Savings { owner: *owner }, from),
+            Self::Token { issuer, from } => (LeafName::Token { issuer: *issuer }, from),
+            Self::Holding { owner, issuer, from } => {
+                (LeafName::Holding { owner: *owner, issuer: *issuer }, from)
+            }
+        }
     }
 }
 
-async fn find(network: &Network, from: &From, key: StateKey) -> anyhow::Result<Found> {
+/// What a leaf says, as fields; of a value also the text, if it is any.
+fn show(name: &LeafName, leaf: &[u8]) -> anyhow::Result<serde_json::Value> {
+    let info = name.read(leaf).context("the authority told something else than was asked for")?;
+    let shown = json!(info);
+    let (_, fields) =
+        shown.as_object().and_then(|kinds| kinds.iter().next()).context("a leaf is of a kind")?;
+    let mut fields = fields.clone();
+    if let LeafInfo::Value { hex, .. } = &info {
+        fields["text"] = json!(std::str::from_utf8(&hex.0).ok());
+    }
+    Ok(fields)
+}
+
+/// Asks for what stands under a key.
+pub(crate) async fn find(network: &Network, from: &Asking, key: StateKey) -> anyhow::Result<Found> {
     let shard = key.shard(network.genesis.shards);
     if from.proof {
         let proof = prove::proven(network, from.authority, shard, &Wanted::State(vec![key])).await?;
         let proven = prove::attested(&proof);
-        let Claim::State { leaves, .. } = proof.claim else { bail!("the proof is of something else") };
-        let (_, leaf) = leaves.into_iter().find(|(of, _)| *of == key).context("it proves another leaf")?;
+        let leaf = fresnel_client::leaf(&key, &proof)?.map(<[u8]>::to_vec);
         return Ok(Found { block: proof.record.block, leaf, proven: Some(proven) });
     }
     let role = Role::Worker(shard);

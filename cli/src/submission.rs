@@ -1,13 +1,13 @@
 //! Signing a transaction, submitting it, and following it as far as asked: what `fresnel transfer` and `fresnel submit` share.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
 use anyhow::{Context, bail};
 use clap::ValueEnum;
-use fresnel_client::{Client, Wallet};
+use fresnel_client::{Checker, Client, Ending, Wallet};
 use fresnel_node::keys;
 use fresnel_types::{
-    Action, Amount, AuthorityIndex, Nonce, Outcome, SignedTransaction, Timestamp, TransactionId, encode,
+    Action, Amount, AuthorityIndex, Nonce, Outcome, Proof, SignedTransaction, Timestamp, Transaction, encode,
     frame::Role,
     status::{Level, Progress},
 };
@@ -15,6 +15,7 @@ use fresnel_types::{
 use crate::{
     exit::{Exit, Wrong},
     network::{self, Files, Network},
+    prove::{self, Of},
     values,
 };
 
@@ -41,6 +42,10 @@ pub(crate) struct Submission {
     /// Which authority to submit to.
     #[arg(long, default_value_t = 0)]
     authority: u16,
+    /// Ask for a proof of how it ended, where it is followed to the end, and check it against the genesis; with a file, also
+    /// keep it there for `fresnel verify-proof`.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, conflicts_with = "sign_only")]
+    proof: Option<Option<PathBuf>>,
     /// Sign it and print its bytes as hex, for `tx_submit`, instead of submitting it.
     #[arg(long)]
     sign_only: bool,
@@ -71,6 +76,9 @@ pub(crate) fn run(arguments: &Submission, action: Action) -> anyhow::Result<Exit
         )
         .into());
     }
+    if arguments.proof.is_some() && arguments.wait.level() < Level::Final {
+        return Err(Wrong("what is not final has no proof: wait for final or settled".to_owned()).into());
+    }
     let network = arguments.files.load()?;
     let wallet = Wallet::new(network.genesis.chain(), keys::load(&arguments.key)?);
     if arguments.sign_only {
@@ -83,12 +91,38 @@ pub(crate) fn run(arguments: &Submission, action: Action) -> anyhow::Result<Exit
         }
         return Ok(Exit::Success);
     }
-    let (id, progress) = network::block_on(submit_and_follow(arguments, action, &network, &wallet))?;
+    let (transaction, progress) = network::block_on(submit_and_follow(arguments, action, &network, &wallet))?;
+    let id = transaction.id();
+    let proof = match &arguments.proof {
+        None => None,
+        Some(file) => {
+            let proof = network::block_on(prove_end(arguments, &network, &transaction, &progress))?;
+            if let Some(file) = file {
+                fs::write(file, proof.to_bytes())
+                    .with_context(|| format!("cannot write {}", file.display()))?;
+            }
+            Some(proof)
+        }
+    };
+    let proven = proof.as_ref().map(prove::attested);
     if arguments.json {
-        println!("{}", serde_json::json!({ "transaction": id, "progress": progress }));
+        let certified = proven.as_ref().map(|(certified, _)| certified);
+        let attested_by = proven.as_ref().map(|(_, by)| by.iter().collect::<Vec<_>>());
+        println!(
+            "{}",
+            serde_json::json!({
+                "transaction": id,
+                "progress": progress,
+                "certified": certified,
+                "attested_by": attested_by,
+            })
+        );
     } else {
         println!("transaction {id}");
         println!("{}", as_line(&progress));
+        if let Some((certified, by)) = proven {
+            prove::print_proven(&certified, &by);
+        }
     }
     let failed = matches!(progress.outcome, Some(Outcome::Failed(_) | Outcome::Void(_))) || progress.bounced;
     Ok(if failed { Exit::Failure } else { Exit::Success })
@@ -118,9 +152,9 @@ async fn submit_and_follow(
     action: Action,
     network: &Network,
     wallet: &Wallet,
-) -> anyhow::Result<(TransactionId, Progress)> {
+) -> anyhow::Result<(Transaction, Progress)> {
     let (mut client, signed) = sign(arguments, action, network, wallet).await?;
-    let id = signed.transaction.id();
+    let (transaction, id) = (signed.transaction.clone(), signed.transaction.id());
     admit(&mut client, network, signed).await?;
     let admitted = Progress {
         transaction: id,
@@ -143,7 +177,35 @@ async fn submit_and_follow(
         Ok(followed) => followed?,
         Err(_) => bail!("transaction {id} got no further than this in time: {}", as_line(&last)),
     }
-    Ok((id, last))
+    Ok((transaction, last))
+}
+
+/// A proof of the end that an authority told, checked: one authority may lie.
+async fn prove_end(
+    arguments: &Submission,
+    network: &Network,
+    transaction: &Transaction,
+    told: &Progress,
+) -> anyhow::Result<Proof> {
+    let mut checker = Checker::new(network.genesis.clone())?;
+    let shard = network.shard(&transaction.sender.address());
+    let is_settled = told.level == Level::Settled;
+    let of = if is_settled { Of::Applied } else { Of::Outcome };
+    let proof = prove::transaction(network, arguments.authority, transaction.id(), shard, of).await?;
+    let agrees = if is_settled {
+        match (checker.check_settled(transaction, &proof)?, told.outcome) {
+            (Ending::Done, Some(Outcome::Success)) => !told.bounced,
+            (Ending::Returned(_), Some(Outcome::Success)) => told.bounced,
+            (Ending::Failed(code), outcome) => outcome == Some(Outcome::Failed(code)),
+            _ => false,
+        }
+    } else {
+        Some(checker.check_final(transaction, &proof)?) == told.outcome
+    };
+    if !agrees {
+        bail!("authority {} said {}, and the proof says otherwise", arguments.authority, as_line(told));
+    }
+    Ok(proof)
 }
 
 async fn admit(client: &mut Client, network: &Network, signed: SignedTransaction) -> anyhow::Result<()> {

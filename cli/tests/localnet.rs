@@ -24,7 +24,8 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     // One recipient in each of the two shards: the top bit of the address tells. Each authority is asked for what it
     // settled itself; another may be a block behind.
     for (recipient, authority, nonce) in [("00".repeat(32), "0", "0"), ("ff".repeat(32), "1", "1")] {
-        let settled = json(&localnet.transfer(authority, nonce, &recipient, "5"));
+        let settled = json(&localnet.transfer(authority, nonce, &recipient, "5", &["--proof"]));
+        assert!(settled["attested_by"].as_array().expect("a list").len() >= 3, "a quorum: {settled}");
         assert_eq!(settled["progress"]["level"], "settled", "{settled}");
         assert_eq!(settled["progress"]["outcome"], "success", "{settled}");
         // Settled means certified; the asked authority's own worker of that shard may still be executing.
@@ -44,10 +45,12 @@ fn payments_settle_within_and_across_shards_and_a_second_instance_is_refused() {
     localnet.programs(wallet);
 
     // The programs used the nonces 2 to 8.
-    let too_much = localnet.transfer("2", "9", &"11".repeat(32), "1000000000");
+    let too_much =
+        localnet.transfer("2", "9", &"11".repeat(32), "1000000000", &["--proof", "--wait", "final"]);
     assert_eq!(too_much.status.code(), Some(1), "{too_much:?}");
     assert_eq!(json_of(&too_much)["progress"]["outcome"]["failed"], "insufficient_balance");
-    let again = localnet.transfer("2", "9", &"11".repeat(32), "1");
+    assert!(json_of(&too_much)["attested_by"].as_array().is_some_and(|by| by.len() >= 3), "{too_much:?}");
+    let again = localnet.transfer("2", "9", &"11".repeat(32), "1", &[]);
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert!(String::from_utf8_lossy(&again.stderr).contains("rejected: nonce"), "{again:?}");
 
@@ -114,7 +117,13 @@ impl Localnet {
         assert_eq!(read(&["value", wallet, "hex:00ff", "--proof"])["found"]["text"], *long);
         assert!(read(&["value", wallet, "nothing", "--proof"])["found"].is_null());
 
-        submit(&["bank", "save", "500"]);
+        let file = self.folder.join("savings.proof");
+        let kept = format!("--proof={}", file.to_str().expect("UTF-8"));
+        submit(&["bank", "save", "500", &kept]);
+        let genesis = self.folder.join("genesis.bin");
+        let genesis = genesis.to_str().expect("UTF-8");
+        let verified = self.fresnel(&["verify-proof", &kept["--proof=".len()..], "--genesis", genesis]);
+        assert!(verified.status.success(), "{verified:?}");
         assert_eq!(read(&["savings", wallet])["found"]["balance"], "500");
 
         submit(&["token", "create", "--cap", "100"]);
@@ -195,11 +204,11 @@ impl Localnet {
         json(&self.fresnel(&["account", address, "--authority", authority, "--json"]))
     }
 
-    fn transfer(&self, authority: &str, nonce: &str, to: &str, amount: &str) -> Output {
+    fn transfer(&self, authority: &str, nonce: &str, to: &str, amount: &str, more: &[&str]) -> Output {
         let key = self.folder.join("wallet.key");
         let key = key.to_str().expect("a path in UTF-8");
         let what = ["transfer", "--key", key, "--to", to, "--amount", amount, "--fee", "2", "--nonce", nonce];
-        self.fresnel(&[&what[..], &["--authority", authority, "--json"]].concat())
+        self.fresnel(&[&what[..], &["--authority", authority, "--json"], more].concat())
     }
 
     fn fresnel(&self, arguments: &[&str]) -> Output {
