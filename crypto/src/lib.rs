@@ -16,6 +16,8 @@ mod equation;
 pub mod hash;
 mod keys;
 mod lanes;
+#[expect(unsafe_code, reason = "a hint to the system is a call into it")]
+mod large_pages;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;
 mod quad;
@@ -25,6 +27,7 @@ pub mod signing;
 pub mod verify;
 
 pub use backend::Backend;
+pub use large_pages::large_pages;
 pub use prefetch::prefetch;
 pub use signing::SigningKey;
 pub use verify::{Item, Verifier, is_small_order};

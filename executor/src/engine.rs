@@ -346,7 +346,7 @@ fn run_serially<P: Program>(
 }
 
 /// How many transactions ahead of their execution places are brought into the cache.
-const PREFETCHED: usize = 16;
+const PREFETCHED: usize = 32;
 
 /// A chunk is about this much work. To hand the frontier on takes half a microsecond of both threads; so chunks are long
 /// where transactions seldom conflict, and shorter where they do, since what conflicts is within a few chunks.

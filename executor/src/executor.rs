@@ -288,11 +288,14 @@ impl Executor {
         books.sort_unstable_by_key(|(key, _)| *key);
         let mut books = books.into_iter().peekable();
         let mut writes = WriteSet::default();
-        for (key, place) in self.accounts.take_changed() {
+        let changed = self.accounts.take_changed();
+        for (place, slot) in self.accounts.loaded_ahead(&changed) {
+            let (key, value) = (slot.key(), slot.value());
+            assert!(exists(&value), "what a block wrote exists");
             while let Some((key, value)) = books.next_if(|(book, _)| *book < key) {
                 writes.push(key, Some(&value));
             }
-            writes.push(key, Some(&self.long_values.leaf(place, &self.accounts.value(place))));
+            writes.push(key, Some(&self.long_values.leaf(place, &value)));
         }
         books.for_each(|(key, value)| writes.push(key, Some(&value)));
         writes

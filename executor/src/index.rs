@@ -1,12 +1,12 @@
 //! Finding a place by its key: open addressing over pairs of 32 hash bits and a place, 8 bytes each.
 //!
 //! The key itself stands in the slot of the place and is compared in full, so that the hash bits decide only how long
-//! the search takes. Searches for many keys go in passes: first all buckets are loaded, then all slots they name, then
-//! the comparisons happen. The loads of a pass do not wait for one another, which hides most of their latency.
+//! the search takes. Searches for many keys overlap: while one key is compared, the slots of the next and the buckets of those after
+//! them are on their way, which hides most of the memory's latency.
 
 use std::hash::{BuildHasher, RandomState};
 
-use fresnel_crypto::prefetch;
+use fresnel_crypto::{large_pages, prefetch};
 use fresnel_types::StateKey;
 
 use crate::slots::{Place, Slots, UNKNOWN};
@@ -43,22 +43,30 @@ impl Index {
 
     /// The places of `keys`, in order; [`UNKNOWN`] for those that have none.
     pub(crate) fn find_all(&self, slots: &Slots, keys: &[StateKey], places: &mut Vec<Place>) {
-        let mut hashes = [0; GROUP];
-        let mut first = [0; GROUP];
-        for group in keys.chunks(GROUP) {
-            for ((key, hash), bucket) in group.iter().zip(&mut hashes).zip(&mut first) {
-                *hash = self.hash(key);
-                *bucket = self.buckets[self.home(*hash)];
+        let hashes: Vec<u32> = keys.iter().map(|key| self.hash(key)).collect();
+        let load_bucket = |at: usize| {
+            if let Some(hash) = hashes.get(at) {
+                prefetch(&self.buckets[self.home(*hash)]);
             }
-            for (bucket, hash) in first.iter().zip(&hashes).take(group.len()) {
-                if bucket >> 32 == u64::from(*hash) && *bucket != 0 {
-                    prefetch(slots.get(*bucket as Place - 1));
-                }
+        };
+        // Where the search of each key goes on once its slot is loaded.
+        let mut candidates = [0; AHEAD];
+        let mut load_slot = |at: usize| {
+            let earlier = candidates[at % AHEAD];
+            if let Some(hash) = hashes.get(at) {
+                let candidate = self.candidate(*hash, self.home(*hash));
+                self.place_at(candidate).into_iter().for_each(|place| prefetch(slots.get(place)));
+                candidates[at % AHEAD] = candidate;
             }
-            for (key, hash) in group.iter().zip(&hashes) {
-                let found = self.search(slots, key, *hash, self.home(*hash));
-                places.push(found.unwrap_or(UNKNOWN));
-            }
+            earlier
+        };
+        (0..2 * AHEAD).for_each(load_bucket);
+        (0..AHEAD).for_each(|at| _ = load_slot(at));
+        places.reserve(keys.len());
+        for (at, key) in keys.iter().enumerate() {
+            load_bucket(at + 2 * AHEAD);
+            let candidate = load_slot(at + AHEAD);
+            places.push(self.search(slots, key, hashes[at], candidate).unwrap_or(UNKNOWN));
         }
     }
 
@@ -97,30 +105,48 @@ impl Index {
     fn search(&self, slots: &Slots, key: &StateKey, hash: u32, home: usize) -> Option<Place> {
         let mut at = home;
         loop {
-            let bucket = self.buckets[at];
-            if bucket == 0 {
-                return None;
-            }
-            let place = (bucket as Place).wrapping_sub(1);
-            if (bucket >> 32) as u32 == hash && slots.get(place).has_key(key) {
+            at = self.candidate(hash, at);
+            let place = self.place_at(at)?;
+            if slots.get(place).has_key(key) {
                 return Some(place);
             }
-            at = (at + 1) & (self.buckets.len() - 1);
+            at = self.after(at);
         }
+    }
+
+    /// The first bucket from `at` on that has a hash, or is empty.
+    #[inline]
+    fn candidate(&self, hash: u32, mut at: usize) -> usize {
+        while self.buckets[at] != 0 && (self.buckets[at] >> 32) as u32 != hash {
+            at = self.after(at);
+        }
+        at
+    }
+
+    /// The place in a bucket, if it is not empty.
+    #[inline]
+    fn place_at(&self, at: usize) -> Option<Place> {
+        (self.buckets[at] as Place).checked_sub(1)
+    }
+
+    #[inline]
+    fn after(&self, at: usize) -> usize {
+        (at + 1) & (self.buckets.len() - 1)
     }
 
     fn put(&mut self, bucket: u64) {
         let mut at = self.home((bucket >> 32) as u32);
         while self.buckets[at] != 0 {
-            at = (at + 1) & (self.buckets.len() - 1);
+            at = self.after(at);
         }
         self.buckets[at] = bucket;
     }
 
     /// Doubles the buckets. The hash bits that stand in them place them anew, so no slot is read.
     fn grow(&mut self) {
-        let double = self.buckets.len() * 2;
-        for bucket in std::mem::replace(&mut self.buckets, vec![0; double]) {
+        let double = vec![0; self.buckets.len() * 2];
+        large_pages(&double);
+        for bucket in std::mem::replace(&mut self.buckets, double) {
             if bucket != 0 {
                 self.put(bucket);
             }
@@ -133,8 +159,9 @@ const BUCKETS_MIN: usize = 16;
 /// Above this load, searches for keys that are not there get long.
 const LOAD_TENTHS_MAX: usize = 7;
 
-/// As many loads as a core of today keeps waiting for at once, or a little more.
-const GROUP: usize = 32;
+/// How many keys ahead slots are loaded, and as many again buckets: together what a core of today keeps waiting for at once, or a
+/// little more.
+const AHEAD: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use fresnel_crypto::large_pages;
 use fresnel_types::{StateKey, leaves::InWords};
 
 use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -171,6 +172,9 @@ impl Slots {
         };
         let fresh = (copied.len()..size).map(|_| Slot::default());
         let segment: Arc<[Slot]> = copied.iter().map(Slot::copy_of).chain(fresh).collect();
+        if size == SEGMENT {
+            large_pages(&segment);
+        }
         Self { segments: self.segments[..kept].iter().cloned().chain([segment]).collect() }
     }
 
@@ -179,8 +183,8 @@ impl Slots {
     }
 }
 
-/// Slots of a full segment: 4 MiB.
-const SEGMENT: usize = 1 << 16;
+/// Slots of a full segment: 16 MiB, of which large pages cover most wherever it begins. A few milliseconds make one.
+const SEGMENT: usize = 1 << 18;
 
 #[cfg(not(any(feature = "loom", feature = "shuttle")))]
 const FIRST: usize = 64;

@@ -6,8 +6,14 @@
 //! first, outside the timed part. Each timed block of an engine has a serial one beside it, by turns before and after, since
 //! neighbours on a shared machine come and go; the table has the median and the quartiles of the ratios of at least eleven pairs.
 //!
+//! These shapes cost what they are told to. The shard's own programs, which cost what they cost, are in groups of their own, and
+//! a table of its own says what a serial transfer costs from the bytes of its batch to its outcome.
+//!
 //! The grid is cut to what runs in ten minutes on two cores; with `FRESNEL_GRID=full` it is whole, and takes hours.
 
+mod people;
+mod programs;
+mod transfers;
 mod workloads;
 
 use std::{
@@ -22,12 +28,16 @@ use criterion::{Criterion, SamplingMode};
 use fresnel_benches::write_report;
 use fresnel_executor::{
     EXISTS, Engine, Place, Table,
-    engine::{Counter, Policy},
+    engine::{Counter, Metrics, Policy},
 };
 use fresnel_types::StateKey;
 use serde::Serialize;
 
-use crate::workloads::{Case, Synthetic, busy, grid};
+use crate::{
+    programs::Twins,
+    transfers::Step,
+    workloads::{Case, Synthetic, busy, grid},
+};
 
 /// Rounds of the busy loop that take a microsecond on this machine.
 static ROUNDS_PER_US: LazyLock<f64> = LazyLock::new(|| {
@@ -35,7 +45,15 @@ static ROUNDS_PER_US: LazyLock<f64> = LazyLock::new(|| {
     100_000.0 / (fastest.as_secs_f64() * 1e6)
 });
 
-/// A line of the table.
+/// A line of a table.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Line {
+    Row(Row),
+    Step(Step),
+}
+
+/// What an engine made of a case.
 #[derive(Serialize)]
 struct Row {
     case: String,
@@ -135,13 +153,12 @@ fn assert_same_as_serial(name: &str, accounts: u64, programs: &[Arc<Synthetic>; 
 struct Pairs(Vec<(f64, f64)>);
 
 impl Pairs {
-    fn row(&self, case: String, engine: &'static str, block: usize, done: &Engine) -> Row {
+    fn row(&self, case: String, engine: &'static str, block: usize, metrics: Metrics) -> Row {
         let quartiles = |of: &dyn Fn(&(f64, f64)) -> f64| {
             let mut sorted: Vec<f64> = self.0.iter().map(of).collect();
             sorted.sort_by(f64::total_cmp);
             [1, 2, 3].map(|quarter| sorted[(sorted.len() - 1) * quarter / 4])
         };
-        let metrics = done.metrics();
         let share = |count: u64, of: u64| count as f64 / of.max(1) as f64;
         Row {
             case,
@@ -167,55 +184,107 @@ fn main() -> anyhow::Result<()> {
         .configure_from_args();
     let everything = std::env::var("FRESNEL_GRID").is_ok_and(|grid| grid == "full");
     let mut rows = Vec::new();
-    for case in grid(everything) {
-        let group_name = format!("executor/{}", case.name());
-        // Made when the first engine of the case is measured, if any is.
-        let mut made = None;
-        let mut reference = engine("serial");
-        let mut group = criterion.benchmark_group(&group_name);
-        group.sampling_mode(SamplingMode::Flat);
-        for name in ["serial", "fresnel-1", "fresnel-2", "fresnel-auto-2"] {
-            let mut engine = engine(name);
-            let mut pairs = Pairs::default();
-            let mut checked = false;
-            group.bench_function(name, |bencher| {
-                let (programs, state) = made.get_or_insert_with(|| make(&case));
-                if !std::mem::replace(&mut checked, true) {
-                    assert_same_as_serial(name, case.accounts, programs);
-                }
-                bencher.iter_custom(|blocks| {
-                    let mut sum = Duration::ZERO;
-                    for _ in 0..blocks {
-                        let number = pairs.0.len();
-                        let program = &programs[number % programs.len()];
-                        // By turns, since the second finds the block's accounts in the cache.
-                        let (serial, took) = if number % 4 < 2 {
-                            let serial = execute(&mut reference, state, program).0;
-                            (serial, execute(&mut engine, state, program).0)
-                        } else {
-                            let took = execute(&mut engine, state, program).0;
-                            (execute(&mut reference, state, program).0, took)
-                        };
-                        pairs.0.push((serial.as_secs_f64(), took.as_secs_f64()));
-                        sum += took;
-                    }
-                    sum
-                });
-            });
-            if !pairs.0.is_empty() {
-                rows.push(pairs.row(case.name(), name, case.block, &engine));
-            }
-        }
-        group.finish();
-    }
+    grid(everything).iter().for_each(|case| shapes(&mut criterion, case, &mut rows));
+    programs::grid(everything)
+        .into_iter()
+        .for_each(|traffic| own_programs(&mut criterion, traffic, &mut rows));
     criterion.final_summary();
-    write_report("executor", &(table_of(&rows)? + &memory()?), &rows)
+    let steps = transfers::measure(|| engine("serial"));
+    let table = table_of(&rows)? + &table_of_steps(&steps)? + &memory()?;
+    let lines: Vec<_> = rows.into_iter().map(Line::Row).chain(steps.into_iter().map(Line::Step)).collect();
+    write_report("executor", &table, &lines)
+}
+
+/// The engines on a case.
+fn shapes(criterion: &mut Criterion, case: &Case, rows: &mut Vec<Row>) {
+    // Made when the first engine of the case is measured, if any is.
+    let mut made = None;
+    let mut reference = engine("serial");
+    for name in ["serial", "fresnel-1", "fresnel-2", "fresnel-auto-2"] {
+        let mut engine = engine(name);
+        let mut checked = false;
+        let pairs = measure(criterion, &case.name(), name, |number| {
+            let (programs, state) = made.get_or_insert_with(|| make(case));
+            if !std::mem::replace(&mut checked, true) {
+                assert_same_as_serial(name, case.accounts, programs);
+            }
+            let program = &programs[number % programs.len()];
+            if serial_first(number) {
+                let serial = execute(&mut reference, state, program).0;
+                (serial, execute(&mut engine, state, program).0)
+            } else {
+                let took = execute(&mut engine, state, program).0;
+                (execute(&mut reference, state, program).0, took)
+            }
+        });
+        rows.extend(pairs.map(|pairs| pairs.row(case.name(), name, case.block, engine.metrics())));
+    }
+}
+
+/// The engines on the shard's own programs.
+fn own_programs(criterion: &mut Criterion, traffic: programs::Traffic, rows: &mut Vec<Row>) {
+    let mut made: Option<Twins> = None;
+    for name in ["serial", "fresnel-2", "fresnel-auto-2"] {
+        let mut is_set = false;
+        let pairs = measure(criterion, &traffic.name(), name, |number| {
+            let twins = made.get_or_insert_with(|| Twins::new(traffic, engine("serial")));
+            if !std::mem::replace(&mut is_set, true) {
+                twins.set_engine(engine(name));
+            }
+            twins.pair(serial_first(number))
+        });
+        let metrics = made.as_ref().map(Twins::metrics);
+        rows.extend(
+            pairs
+                .zip(metrics)
+                .map(|(pairs, metrics)| pairs.row(traffic.name(), name, programs::BLOCK, metrics)),
+        );
+    }
+}
+
+/// By turns, since the second finds the block's accounts in the cache.
+fn serial_first(number: usize) -> bool {
+    number % 4 < 2
+}
+
+/// The serial times and the engine's of blocks, by a function of the block's number, unless the case was not asked for.
+fn measure(
+    criterion: &mut Criterion,
+    case: &str,
+    engine: &str,
+    mut pair: impl FnMut(usize) -> (Duration, Duration),
+) -> Option<Pairs> {
+    let mut pairs = Pairs::default();
+    let mut group = criterion.benchmark_group(format!("executor/{case}"));
+    group.sampling_mode(SamplingMode::Flat);
+    group.bench_function(engine, |bencher| {
+        bencher.iter_custom(|blocks| {
+            let mut sum = Duration::ZERO;
+            for _ in 0..blocks {
+                let (serial, took) = pair(pairs.0.len());
+                pairs.0.push((serial.as_secs_f64(), took.as_secs_f64()));
+                sum += took;
+            }
+            sum
+        });
+    });
+    group.finish();
+    (!pairs.0.is_empty()).then_some(pairs)
 }
 
 /// Two blocks, and the accounts they execute on.
 fn make(case: &Case) -> ([Arc<Synthetic>; 2], Table) {
     let rounds = (case.cost_us * *ROUNDS_PER_US) as u64;
     ([1, 2].map(|seed| Synthetic::new(case, rounds, seed)), table(case.accounts))
+}
+
+fn table_of_steps(steps: &[Step]) -> Result<String, std::fmt::Error> {
+    let mut table =
+        String::from("\n| a serial transfer among 1,000,000 accounts | ns (quartiles) |\n|---|---|\n");
+    for Step { step, ns: [low, median, high] } in steps {
+        writeln!(table, "| {step} | **{median:.1}** ({low:.1}–{high:.1}) |")?;
+    }
+    Ok(table)
 }
 
 fn table_of(rows: &[Row]) -> Result<String, std::fmt::Error> {

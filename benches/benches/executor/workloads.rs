@@ -231,13 +231,13 @@ pub(crate) fn busy(seed: u64, rounds: u64) -> u64 {
 }
 
 /// Draws accounts, by a table of cumulative shares where they are skewed.
-struct Draw {
+pub(crate) struct Draw {
     accounts: u64,
     shares: Vec<f64>,
 }
 
 impl Draw {
-    fn new(accounts: u64, zipf: Zipf) -> Self {
+    pub(crate) fn new(accounts: u64, zipf: Zipf) -> Self {
         let mut sum = 0.0;
         let share = |rank: u64| {
             sum += (rank as f64).powf(-f64::from(zipf) / 100.0);
@@ -246,11 +246,17 @@ impl Draw {
         Self { accounts, shares: if zipf == 0 { vec![] } else { (1..=accounts).map(share).collect() } }
     }
 
-    fn next(&mut self, random: &mut ChaCha12Rng) -> Place {
-        let Some(whole) = self.shares.last() else { return (random.next_u64() % self.accounts) as Place };
+    /// An account; those that are drawn often do not stand side by side.
+    pub(crate) fn next(&self, random: &mut ChaCha12Rng) -> Place {
+        let rank = self.rank(random);
+        let scattered = if self.shares.is_empty() { rank } else { rank.wrapping_mul(0x9e37_79b9_7f4a_7c15) };
+        (scattered % self.accounts) as Place
+    }
+
+    /// A number below that of accounts, the lower the likelier.
+    pub(crate) fn rank(&self, random: &mut ChaCha12Rng) -> u64 {
+        let Some(whole) = self.shares.last() else { return random.next_u64() % self.accounts };
         let drawn = (random.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * whole;
-        let rank = self.shares.partition_point(|share| *share <= drawn);
-        // What is drawn often does not stand side by side.
-        ((rank as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) % self.accounts) as Place
+        self.shares.partition_point(|share| *share <= drawn) as u64
     }
 }
