@@ -11,6 +11,7 @@ pub mod engine;
 pub mod executor;
 mod index;
 mod programs;
+pub mod reference;
 pub mod resolve;
 mod slots;
 mod sync;

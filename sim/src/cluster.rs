@@ -145,7 +145,7 @@ impl Cluster {
         Self {
             network: Network::new(options.authorities, options.links, Random::new(options.seed, "network")),
             workload: Workload::new(options, &setup.chain, start),
-            monitor: Monitor::new(&setup.genesis, adversaries.set()),
+            monitor: Monitor::new(&setup.genesis, adversaries.set()).with_replay(&setup.genesis),
             verifier: Verifier::with_seed(random.bytes()).remembering(SIGNATURES_REMEMBERED),
             index: parties.iter().copied().zip(0..).collect(),
             twins: twins.into_iter().zip(parties.len()..).collect(),

@@ -15,6 +15,8 @@ use fresnel_types::{
     verify::Rules,
 };
 
+use crate::replay::Replay;
+
 /// An invariant that does not hold, and what shows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Broken {
@@ -62,6 +64,8 @@ pub(crate) struct Monitor {
     /// The newest record of each shard.
     latest: Vec<Option<Record>>,
     outcomes: BTreeMap<TransactionId, Outcome>,
+    /// With what records and outcomes are compared.
+    replay: Option<Replay>,
 }
 
 /// What is known of a commit.
@@ -101,7 +105,13 @@ impl Monitor {
             records: BTreeMap::new(),
             latest: vec![None; shards.count()],
             outcomes: BTreeMap::new(),
+            replay: None,
         }
+    }
+
+    /// The same, replaying the log and comparing what workers compute from it.
+    pub(crate) fn with_replay(self, genesis: &Genesis) -> Self {
+        Self { replay: Some(Replay::new(genesis)), ..self }
     }
 
     /// Commits, blocks and records known so far.
@@ -144,6 +154,9 @@ impl Monitor {
                     || batch.transactions.iter().map(|signed| signed.transaction.id()).collect();
                 let stored = self.stored.entry(BatchId::of(bytes));
                 stored.or_insert_with(|| (AuthoritySet::default(), transactions())).0.insert(authority);
+                if let Some(replay) = &mut self.replay {
+                    replay.batch(BatchId::of(bytes), bytes);
+                }
                 Ok(())
             }
             _ => Ok(()),
@@ -274,6 +287,9 @@ impl Monitor {
             return Ok(());
         }
         self.orders.insert((shard, commit), digest);
+        if let Some(replay) = &mut self.replay {
+            replay.order(order);
+        }
         for event in &order.events {
             match event {
                 OrderEvent::Batch(ordered) => {
@@ -370,6 +386,9 @@ impl Monitor {
             before.map(|before| (before.block, before.position))
         );
         self.records.insert((shard, block), digest);
+        if let Some(replay) = &mut self.replay {
+            replay.compare(record)?;
+        }
         // X1 holds for each shard by itself: what it has, burned and has under way is what it was given and received.
         let mut sum = record.supply.0.wrapping_add(record.burned.0);
         for pair in &record.pairs {
@@ -419,6 +438,9 @@ impl Monitor {
                 first == outcome,
                 "{authority} reported {id} as {outcome:?}, it was {first:?} before"
             );
+            if let Some(replay) = &self.replay {
+                replay.ended(&id, outcome)?;
+            }
         }
         Ok(())
     }

@@ -2,8 +2,9 @@
 //!
 //! One seed decides everything: the genesis, the latencies, the clients, what goes wrong and when. The machines are the
 //! real ones and are driven as in production: handle the waiting inputs, append what must be persisted to the log, sync
-//! once, release the sends in order. What they say is watched by `invariants`; a run ends with a [`Report`] or with the
-//! first [`Violation`] and the command that repeats it.
+//! once, release the sends in order. What they say is watched by `invariants`, and what they compute is compared with a
+//! `replay` of the log by one thread for all shards; a run ends with a [`Report`] or with the first [`Violation`] and the
+//! command that repeats it.
 
 #![forbid(unsafe_code)]
 
@@ -20,6 +21,7 @@ pub mod network;
 mod opaque;
 pub mod options;
 pub mod random;
+mod replay;
 pub mod report;
 pub mod scheduler;
 pub mod suite;

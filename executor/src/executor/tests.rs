@@ -13,7 +13,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::{Clock, Policy};
 
-mod model;
 mod programs;
 
 const OWNERS: u16 = 24;

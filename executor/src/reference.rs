@@ -1,72 +1,142 @@
-//! The programs once more, written from their documentation: maps instead of places, one shard, changes made as they come
-//! and undone by going back to a copy.
+//! The programs once more, in plain code from their documentation: maps instead of places, all shards in one, one transaction
+//! after the other, changes made as they come and undone by going back to a copy.
+//!
+//! It is what [`Executor`](crate::Executor) is compared with in tests, and what simulations replay their logs with; nothing else
+//! uses it.
 
 use std::collections::BTreeMap;
 
 use fresnel_types::{
     Action, Address, Amount,
     FailureCode::{self, *},
-    Outcome, ShardId, Shards, SignedTransaction, StateKey,
-    action::{BankAction, KvOperation, TokenAction},
+    Outcome, ShardId, Shards, SignedTransaction, StateKey, Timestamp,
+    action::{Asset, BankAction, KvOperation, TokenAction},
     leaves::{Account, Holding, InWords, Savings, Token, Value},
     transaction::VoidCode,
 };
 
-/// A shard.
+/// What everybody has, in all shards.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Model {
-    pub(super) shards: Shards,
-    pub(super) shard: ShardId,
-    pub(super) minimum: u64,
-    /// What may still be sent to each shard.
-    pub(super) room: Vec<u64>,
-    pub(super) accounts: BTreeMap<Address, Account>,
+pub struct Reference {
+    shards: Shards,
+    /// The least credit that opens an account, and what a leaf costs that is none.
+    minimum: u64,
+    /// The shard whose transactions execute.
+    home: ShardId,
+    /// How many requests it may still send to each shard.
+    room: Vec<u64>,
+    accounts: BTreeMap<Address, Account>,
     savings: BTreeMap<Address, u64>,
     values: BTreeMap<(Address, Vec<u8>), Value>,
     tokens: BTreeMap<Address, Token>,
     holdings: BTreeMap<(Address, Address), Holding>,
-    pub(super) burned: u64,
-    /// Of the native asset.
-    pub(super) sent: u64,
+    /// By shard.
+    burned: Vec<u64>,
 }
 
 type Result<T = ()> = std::result::Result<T, FailureCode>;
 
-impl Model {
-    pub(super) fn new(shards: Shards, shard: ShardId, minimum: u64, window: u64) -> Self {
+impl Reference {
+    /// Nobody has anything.
+    pub fn new(shards: Shards, account_minimum: Amount) -> Self {
         Self {
             shards,
-            shard,
-            minimum,
-            room: vec![window; shards.count()],
+            minimum: account_minimum.0,
+            home: ShardId(0),
+            room: vec![0; shards.count()],
             accounts: BTreeMap::new(),
             savings: BTreeMap::new(),
             values: BTreeMap::new(),
             tokens: BTreeMap::new(),
             holdings: BTreeMap::new(),
-            burned: 0,
-            sent: 0,
+            burned: vec![0; shards.count()],
         }
     }
 
-    /// All leaves that are not the shard's own.
-    pub(super) fn leaves(&self) -> BTreeMap<StateKey, Vec<u8>> {
-        let accounts = self.accounts.iter().map(|(owner, one)| (Account::key(owner), one.to_bytes()));
-        let savings = self.savings.iter().map(|(owner, balance)| {
+    /// Gives an account what it has at the start of a chain.
+    pub fn fund(&mut self, owner: Address, balance: Amount) {
+        self.accounts.insert(owner, Account { balance, ..Account::default() });
+    }
+
+    /// The transactions that follow are of this shard, which may send so many requests to each.
+    pub fn enter(&mut self, home: ShardId, room: Vec<u64>) {
+        (self.home, self.room) = (home, room);
+    }
+
+    /// What a shard has burned so far.
+    pub fn burned(&self, shard: ShardId) -> Amount {
+        Amount(self.burned[shard.index()])
+    }
+
+    /// The sum of all balances of a shard, savings included.
+    pub fn supply(&self, shard: ShardId) -> Amount {
+        let accounts = self.accounts.iter().map(|(owner, account)| (owner, account.balance.0));
+        let all = accounts.chain(self.savings.iter().map(|(owner, balance)| (owner, *balance)));
+        Amount(all.filter(|(owner, _)| self.shard_of(owner) == shard).map(|(_, balance)| balance).sum())
+    }
+
+    /// All leaves of a shard but its own books.
+    pub fn leaves(&self, shard: ShardId) -> BTreeMap<StateKey, Vec<u8>> {
+        let is_there = |owner: &Address| self.shard_of(owner) == shard;
+        let accounts = self
+            .accounts
+            .iter()
+            .filter(|(owner, _)| is_there(owner))
+            .map(|(owner, one)| (Account::key(owner), one.to_bytes()));
+        let savings = self.savings.iter().filter(|(owner, _)| is_there(owner)).map(|(owner, balance)| {
             (Savings::key(owner), Savings { balance: Amount(*balance) }.to_leaf().to_vec())
         });
-        let values =
-            self.values.iter().map(|((owner, name), value)| (Value::key(owner, name), value.to_leaf()));
-        let tokens = self.tokens.iter().map(|(issuer, token)| (Token::key(issuer), token.to_leaf().to_vec()));
+        let values = self
+            .values
+            .iter()
+            .filter(|((owner, _), _)| is_there(owner))
+            .map(|((owner, name), value)| (Value::key(owner, name), value.to_leaf()));
+        let tokens = self
+            .tokens
+            .iter()
+            .filter(|(issuer, _)| is_there(issuer))
+            .map(|(issuer, token)| (Token::key(issuer), token.to_leaf().to_vec()));
         let holdings = self
             .holdings
             .iter()
+            .filter(|((owner, _), _)| is_there(owner))
             .map(|((owner, issuer), held)| (Holding::key(owner, issuer), held.to_leaf().to_vec()));
         accounts.chain(savings).chain(values).chain(tokens).chain(holdings).collect()
     }
 
-    pub(super) fn execute(&mut self, signed: &SignedTransaction) -> Outcome {
+    /// A request of another shard arrives.
+    ///
+    /// # Errors
+    /// Why it is sent back.
+    pub fn receive(&mut self, recipient: Address, amount: Amount, asset: Asset) -> Result {
+        if let Asset::Token(issuer) = asset {
+            self.holdings.entry((recipient, issuer)).or_default().balance += amount.0;
+            return Ok(());
+        }
+        if !self.accounts.contains_key(&recipient) && amount.0 < self.minimum {
+            return Err(BelowAccountMinimum);
+        }
+        self.accounts.entry(recipient).or_default().balance.0 += amount.0;
+        Ok(())
+    }
+
+    /// What was sent comes back to somebody who must still be there, since nothing is ever removed.
+    pub fn give_back(&mut self, recipient: Address, amount: Amount, asset: Asset) {
+        let gone = "who sent something has it or has had it";
+        match asset {
+            Asset::Native => self.accounts.get_mut(&recipient).expect(gone).balance.0 += amount.0,
+            Asset::Token(issuer) => {
+                self.holdings.get_mut(&(recipient, issuer)).expect(gone).balance += amount.0;
+            }
+        }
+    }
+
+    /// Executes a transaction in a block that opened at `opened`.
+    pub fn execute(&mut self, signed: &SignedTransaction, opened: Timestamp) -> Outcome {
         let transaction = &signed.transaction;
+        if transaction.valid_until < opened {
+            return Outcome::Void(VoidCode::Expired);
+        }
         let sender = transaction.sender.address();
         let Some(account) = self.accounts.get_mut(&sender) else { return Outcome::Void(VoidCode::Fee) };
         if !account.accepts(transaction.nonce) {
@@ -77,7 +147,7 @@ impl Model {
         }
         account.burn(transaction.nonce);
         account.balance.0 -= transaction.fee.0;
-        self.burned += transaction.fee.0;
+        self.burned[self.home.index()] += transaction.fee.0;
         let paid = self.clone();
         match self.act(sender, &transaction.action) {
             Ok(()) => Outcome::Success,
@@ -94,7 +164,6 @@ impl Model {
             | Action::Bank(BankAction::SendPayment { recipient, amount }) => {
                 self.pay(sender, amount.0)?;
                 if !self.is_here(recipient) {
-                    self.sent += amount.0;
                     return self.send(recipient);
                 }
                 if !self.accounts.contains_key(recipient) && amount.0 < self.minimum {
@@ -246,7 +315,11 @@ impl Model {
     }
 
     fn is_here(&self, owner: &Address) -> bool {
-        self.shards.of_prefix(owner.prefix()) == self.shard
+        self.shard_of(owner) == self.home
+    }
+
+    fn shard_of(&self, owner: &Address) -> ShardId {
+        self.shards.of_prefix(owner.prefix())
     }
 
     fn customer(&mut self, owner: &Address) -> Result<&mut Account> {
@@ -264,12 +337,13 @@ impl Model {
 
     fn make_leaf(&mut self, payer: Address) -> Result {
         self.pay(payer, self.minimum)?;
-        self.burned += self.minimum;
+        self.burned[self.home.index()] += self.minimum;
         Ok(())
     }
 
     fn send(&mut self, recipient: &Address) -> Result {
-        let room = &mut self.room[self.shards.of_prefix(recipient.prefix()).index()];
+        let destination = self.shard_of(recipient);
+        let room = &mut self.room[destination.index()];
         *room = room.checked_sub(1).ok_or(WindowFull)?;
         Ok(())
     }
