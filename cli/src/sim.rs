@@ -3,10 +3,14 @@
 
 mod latency;
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::Context;
-use fresnel_sim::{Choice, Options, Workers, network::Links, suite::Suite};
+use fresnel_sim::{Choice, Options, Scenario, Workers, network::Links, suite::Suite};
 use fresnel_types::genesis::Rule;
 
 use crate::{
@@ -50,6 +54,10 @@ pub(crate) struct Arguments {
     /// The commit rule: bullshark or fast.
     #[arg(long, default_value_t = Rule::default())]
     rule: Rule,
+    /// What happens, as a text like those in sim/scenarios, instead of what is drawn.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["authorities", "shards", "duration", "rate", "no_faults",
+        "beacons_only", "adversary", "regions"])]
+    scenario: Option<PathBuf>,
     /// Place the authorities in the regions of a public cloud around the world.
     #[arg(long)]
     regions: bool,
@@ -75,13 +83,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
     if arguments.authorities == Some(0) || arguments.seeds == 0 {
         return Err(Wrong("a simulation has an authority and a seed".to_owned()).into());
     }
+    let scenario = arguments.scenario.as_deref().map(scenario).transpose()?;
+    let options = |seed| arguments.options(seed, scenario.as_ref());
     let end = arguments.seed.checked_add(arguments.seeds).context("seeds end at 2^64")?;
     let passed = if arguments.json {
-        let suite = Suite::run(arguments.seed..end, |seed| arguments.options(seed));
+        let suite = Suite::run(arguments.seed..end, options);
         println!("{}", as_json(&suite));
         suite.violations.is_empty()
     } else if arguments.seeds == 1 {
-        let options = arguments.options(arguments.seed);
+        let options = options(arguments.seed);
         println!("{options}");
         let result = fresnel_sim::run(options);
         match &result {
@@ -90,11 +100,17 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Exit> {
         }
         result.is_ok()
     } else {
-        let suite = Suite::run(arguments.seed..end, |seed| arguments.options(seed));
+        let suite = Suite::run(arguments.seed..end, options);
         println!("{suite}");
         suite.violations.is_empty()
     };
     Ok(if passed { Exit::Success } else { Exit::Verdict })
+}
+
+fn scenario(path: &Path) -> anyhow::Result<Scenario> {
+    let shown = path.display().to_string();
+    let text = fs::read_to_string(path).map_err(|error| Wrong(format!("cannot read {shown}: {error}")))?;
+    Ok(Scenario::parse(&shown, &text).map_err(|error| Wrong(format!("{shown}: {error}")))?)
 }
 
 fn as_json(suite: &Suite) -> serde_json::Value {
@@ -115,7 +131,10 @@ fn as_json(suite: &Suite) -> serde_json::Value {
 }
 
 impl Arguments {
-    fn options(&self, seed: u64) -> Options {
+    fn options(&self, seed: u64, scenario: Option<&Scenario>) -> Options {
+        if let Some(scenario) = scenario {
+            return Options { rule: self.rule, ..scenario.options(seed) };
+        }
         let drawn = Options::of_seed(seed);
         let micros = |duration: Duration| u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Options {
@@ -129,6 +148,7 @@ impl Arguments {
             adversary: self.adversary,
             rule: self.rule,
             links: if self.regions { Links::Regions } else { Links::Drawn },
+            scenario: None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::{Options, options::Chain, random::Random};
 
 mod batch_withholder;
 mod boaster;
+mod bundle_withholder;
 mod careless_voter;
 mod double_voter;
 mod dreamer;
@@ -65,6 +66,8 @@ pub enum Kind {
     BatchWithholder,
     /// Gives others bundles that its shard never made.
     FalseBundler,
+    /// Gives nobody the bundles of its shards.
+    BundleWithholder,
     /// Its vertices have times far from any clock.
     TimeLiar,
     /// Shows different vertices of one slot to different authorities.
@@ -97,12 +100,13 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds. Earlier ones see messages first.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::FalseAttester,
         Self::FalseHolder,
         Self::FalseNamer,
         Self::BatchWithholder,
         Self::FalseBundler,
+        Self::BundleWithholder,
         Self::TimeLiar,
         Self::Equivocator,
         Self::Dreamer,
@@ -127,6 +131,7 @@ impl Kind {
             Self::FalseNamer => "false-namer",
             Self::BatchWithholder => "batch-withholder",
             Self::FalseBundler => "false-bundler",
+            Self::BundleWithholder => "bundle-withholder",
             Self::TimeLiar => "time-liar",
             Self::Equivocator => "equivocator",
             Self::Dreamer => "dreamer",
@@ -152,6 +157,7 @@ impl Kind {
             Self::FalseNamer => Box::<false_namer::FalseNamer>::default(),
             Self::BatchWithholder => Box::<batch_withholder::BatchWithholder>::default(),
             Self::FalseBundler => Box::new(false_bundler::FalseBundler),
+            Self::BundleWithholder => Box::new(bundle_withholder::BundleWithholder),
             Self::TimeLiar => Box::<time_liar::TimeLiar>::default(),
             Self::Equivocator => Box::<equivocator::Equivocator>::default(),
             Self::Dreamer => Box::new(dreamer::Dreamer),

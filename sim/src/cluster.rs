@@ -8,7 +8,8 @@ use std::{
 
 use fresnel_crypto::Verifier;
 use fresnel_types::{
-    AuthorityIndex, ClientId, CommitIndex, Effect, Input, LogEntry, Message, Party, Timestamp, encode,
+    AuthorityIndex, BlockIndex, ClientId, CommitIndex, Effect, Input, LogEntry, Message, Party, Timestamp,
+    encode,
 };
 
 use crate::{
@@ -58,7 +59,7 @@ mod measuring;
 mod parcel;
 mod striking;
 
-use self::parcel::Parcel;
+use self::{parcel::Parcel, striking::Armed};
 
 enum Event {
     Start(usize),
@@ -83,6 +84,8 @@ enum Event {
     Clients,
     Reconnect,
     Fault(Fault),
+    /// With the last certified block of every shard when they were frozen.
+    Thaw(Vec<Party>, Vec<BlockIndex>),
     Mend(Vec<(AuthorityIndex, AuthorityIndex)>),
     Healed,
     CheckProgress,
@@ -111,7 +114,9 @@ struct Cluster {
     healed: Option<(Timestamp, CommitIndex)>,
     finished: bool,
     /// Crashes that wait for their moment.
-    armed: Vec<Fault>,
+    armed: Vec<Armed>,
+    /// Processes that stand still, with what would have happened to them meanwhile.
+    frozen: BTreeMap<usize, Vec<Event>>,
     /// What measures, in a run that is for that.
     probe: Option<Probe>,
 }
@@ -161,6 +166,7 @@ impl Cluster {
             healed: None,
             finished: false,
             armed: Vec::new(),
+            frozen: BTreeMap::new(),
             probe: None,
         }
     }
@@ -213,6 +219,14 @@ impl Cluster {
     fn event(&mut self, event: Event) -> Result<(), Broken> {
         match event {
             Event::Start(host) => self.start(host)?,
+            Event::Step(host, _)
+            | Event::Tick(host, _)
+            | Event::Release(host, _)
+            | Event::Checkpointed(host, _)
+                if self.frozen.contains_key(&host) =>
+            {
+                self.frozen.entry(host).or_default().push(event);
+            }
             Event::Step(host, incarnation) if self.is_current(host, incarnation) => self.step(host)?,
             Event::Tick(host, incarnation) if self.is_current(host, incarnation) => {
                 if self.hosts[host].tick_at == Some(self.scheduler.now()) {
@@ -236,6 +250,7 @@ impl Cluster {
                 self.scheduler.after(RECONNECT_INTERVAL, Event::Reconnect);
             }
             Event::Fault(fault) => self.fault(fault),
+            Event::Thaw(machines, certified) => self.thaw(&machines, &certified)?,
             Event::Mend(links) => links.iter().for_each(|(from, to)| self.network.mend(*from, *to)),
             Event::Healed => {
                 self.armed.clear();
@@ -291,6 +306,9 @@ impl Cluster {
     }
 
     fn wake(&mut self, index: usize) {
+        if self.frozen.contains_key(&index) {
+            return;
+        }
         let host = &mut self.hosts[index];
         if host.wants_step() {
             host.woken = true;
@@ -334,10 +352,9 @@ impl Cluster {
 
     fn release(&mut self, index: usize) -> Result<(), Broken> {
         let party = self.hosts[index].party;
-        let armed = self.armed.iter().position(|fault| self.machines(fault).contains(&index));
-        let armed = armed.filter(|_| self.hosts[index].is_dirty()).map(|armed| self.armed.swap_remove(armed));
+        let armed = self.take_armed(index);
         if let Some(fault) = &armed
-            && fault.moment() == Moment::BeforeSync
+            && matches!(fault.moment(), Moment::BeforeSync | Moment::AfterWrites(_))
         {
             self.strike(fault);
             return Ok(());
@@ -399,6 +416,7 @@ impl Cluster {
     /// The log is of no use any more: the process ends, and what it wrote is as after a loss of power.
     fn disk_failed(&mut self, index: usize) {
         self.report.sync_errors += 1;
+        self.frozen.remove(&index);
         self.hosts[index].crash(false);
         self.hosts[index].lose_power();
         self.scheduler.after(RESTART_AFTER_ERROR, Event::Start(index));

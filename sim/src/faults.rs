@@ -50,6 +50,27 @@ pub enum Fault {
         /// For so many microseconds.
         period: u64,
     },
+    /// Messages come twice on all links, the second time later.
+    Duplication {
+        /// Of 1,000 messages.
+        permille: u64,
+        /// For so many microseconds.
+        period: u64,
+    },
+    /// Messages overtake one another on all links.
+    Disorder {
+        /// Each is up to so many microseconds late.
+        micros: u64,
+        /// For so many microseconds.
+        period: u64,
+    },
+    /// The processes of these machines stand still: they take nothing in and say nothing, and nobody is told.
+    Freeze {
+        /// Whose.
+        machines: Vec<Party>,
+        /// For so many microseconds.
+        period: u64,
+    },
     /// All links of an authority are slow.
     Slow {
         /// Whose.
@@ -77,6 +98,8 @@ pub enum Moment {
     BeforeSync,
     /// After one of the machines next synced: everything is durable, and the world hears a part of it.
     BetweenSends,
+    /// Between two writes: so many were synced since the fault was armed, and the next one is not.
+    AfterWrites(u64),
 }
 
 /// A fault with its instant.
@@ -106,6 +129,9 @@ impl Fault {
 
 /// Draws what goes wrong within `period`, in order. Everything is over at its end but for what clocks show.
 pub fn draw(options: &Options, period: u64) -> Vec<Event> {
+    if let Some(scenario) = &options.scenario {
+        return scenario.faults(options);
+    }
     if !options.faults {
         return Vec::new();
     }

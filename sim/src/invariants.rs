@@ -135,6 +135,15 @@ impl Monitor {
             .collect()
     }
 
+    /// The last certified block of each shard.
+    pub(crate) fn certified(&self) -> Vec<BlockIndex> {
+        let last = |shard| {
+            let of_shard = (shard, BlockIndex(0))..=(shard, BlockIndex(u64::MAX));
+            self.certified.range(of_shard).next_back().map_or(BlockIndex(0), |((_, block), _)| *block)
+        };
+        (0..self.latest.len()).map(|shard| last(ShardId(shard as u16))).collect()
+    }
+
     /// Requests that came back, over all shards.
     pub(crate) fn bounces(&self) -> u64 {
         self.latest.iter().flatten().flat_map(|record| &record.pairs).map(|pair| pair.bounced.count).sum()

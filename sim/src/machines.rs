@@ -39,7 +39,7 @@ impl Setup {
             Pacing { interval_min: random.pick(&[10_000, 50_000, 100_000]), ..Pacing::default() }
         };
         let pacing = (0..options.authorities).map(pacing).collect();
-        Self::with(options, Chain::new(options), Keeping::of_seed(options.seed), pacing)
+        Self::with(options, Chain::new(options), Keeping::of(options), pacing)
     }
 
     /// Nothing drawn but keys: parameters, timing and checkpoints are those of production.

@@ -43,6 +43,10 @@ pub struct Network {
     cut: BTreeMap<(AuthorityIndex, AuthorityIndex), u64>,
     /// Permille lost on every link until an instant.
     loss: (u64, Timestamp),
+    /// Permille duplicated on every link until an instant.
+    duplication: (u64, Timestamp),
+    /// Microseconds that every message may be late until an instant.
+    disorder: (u64, Timestamp),
     /// Authorities with slow links until an instant.
     slow: BTreeMap<AuthorityIndex, (u64, Timestamp)>,
     /// Links that lost something and were not established again since.
@@ -65,6 +69,8 @@ impl Network {
             unsteady: !matches!(links, Links::Even(_)),
             cut: BTreeMap::new(),
             loss: (0, Timestamp(0)),
+            duplication: (0, Timestamp(0)),
+            disorder: (0, Timestamp(0)),
             slow: BTreeMap::new(),
             broken: BTreeSet::new(),
         }
@@ -84,7 +90,8 @@ impl Network {
             return Fate::Lost;
         }
         let mut arrivals = vec![self.latency(now, from, to)];
-        if self.unsteady && self.random.chance(DUPLICATE_PERMILLE) {
+        let more = if now < self.duplication.1 { self.duplication.0 } else { 0 };
+        if self.unsteady && self.random.chance(DUPLICATE_PERMILLE + more) {
             arrivals.push(self.latency(now, from, to) + self.random.below(DUPLICATE_LATER));
         }
         Fate::Arrives(arrivals)
@@ -113,6 +120,16 @@ impl Network {
     /// Loses `permille` of all messages until `until`.
     pub fn lose(&mut self, permille: u64, until: Timestamp) {
         self.loss = (permille, until);
+    }
+
+    /// Duplicates `permille` of all messages until `until`, besides those that are twice at all times.
+    pub fn duplicate(&mut self, permille: u64, until: Timestamp) {
+        self.duplication = (permille, until);
+    }
+
+    /// Adds up to `micros` to every message until `until`, to each by itself.
+    pub fn disorder(&mut self, micros: u64, until: Timestamp) {
+        self.disorder = (micros, until);
     }
 
     /// Adds up to `micros` to every message of an authority until `until`.
@@ -148,6 +165,9 @@ impl Network {
             if self.random.chance(LATE_PERMILLE) {
                 latency += self.random.below(2 * base);
             }
+        }
+        if now < self.disorder.1 {
+            latency += self.random.below(self.disorder.0 + 1);
         }
         for authority in [from, to] {
             if let Some((micros, until)) = self.slow.get(&authority).copied()

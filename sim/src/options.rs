@@ -1,6 +1,6 @@
 //! What to simulate, and the genesis that belongs to it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use fresnel_crypto::SigningKey;
 use fresnel_shard::Checkpointing;
@@ -10,7 +10,7 @@ use fresnel_types::{
     limits::PROTOCOL_VERSION,
 };
 
-use crate::{adversaries::Choice, network::Links, random::Random};
+use crate::{Scenario, adversaries::Choice, network::Links, random::Random};
 
 /// Which workers run beside the beacons.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +46,8 @@ pub struct Options {
     pub rule: Rule,
     /// Where the authorities are.
     pub links: Links,
+    /// What happens, instead of what is drawn.
+    pub scenario: Option<Arc<Scenario>>,
 }
 
 impl Options {
@@ -64,6 +66,7 @@ impl Options {
             adversary: Choice::None,
             rule: Rule::default(),
             links: Links::Drawn,
+            scenario: None,
         }
     }
 }
@@ -71,8 +74,10 @@ impl Options {
 /// The command that repeats the simulation.
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { seed, authorities, shards, duration, faults, rate, workers, adversary, rule, links } =
-            self;
+        let Self { seed, authorities, shards, duration, faults, rate, workers, adversary, rule, .. } = self;
+        if let Some(scenario) = &self.scenario {
+            return write!(f, "fresnel sim --seed {seed} --scenario {} --rule {rule}", scenario.path);
+        }
         write!(f, "fresnel sim --seed {seed} --authorities {authorities} --shards {shards} ")?;
         write!(f, "--duration {}ms --rate {rate} --rule {rule}", duration / 1_000)?;
         if !faults {
@@ -81,7 +86,7 @@ impl fmt::Display for Options {
         if *workers == Workers::Opaque {
             write!(f, " --beacons-only")?;
         }
-        if *links == Links::Regions {
+        if self.links == Links::Regions {
             write!(f, " --regions")?;
         }
         if *adversary != Choice::None {
@@ -110,9 +115,9 @@ pub(crate) struct Keeping {
 
 impl Keeping {
     /// Draws that of a seed.
-    pub(crate) fn of_seed(seed: u64) -> Self {
-        let mut random = Random::new(seed, "keeping");
-        Self {
+    pub(crate) fn of(options: &Options) -> Self {
+        let mut random = Random::new(options.seed, "keeping");
+        let mut keeping = Self {
             segment_bytes: random.pick(&[256 << 10, 1 << 20]),
             worker_log_retained: random.pick(&[256 << 10, 1 << 20]),
             beacon_log_retained: random.pick(&[3 << 20, 6 << 20]),
@@ -122,7 +127,12 @@ impl Keeping {
             },
             checkpoint_commits: random.pick(&[0, 64, 128, 500]),
             store_time: random.pick(&[2_000, 100_000, 2_000_000]),
+        };
+        if let Some(interval) = options.scenario.as_ref().and_then(|scenario| scenario.checkpoints) {
+            keeping.checkpointing = Checkpointing { interval, ..Checkpointing::default() };
+            keeping.checkpoint_commits = CHECKPOINT_COMMITS_FAR;
         }
+        keeping
     }
 
     /// As processes do unless they are told otherwise.
@@ -199,6 +209,10 @@ impl Chain {
             rule: options.rule,
             ..Parameters::default()
         };
+        let parameters = match &options.scenario {
+            Some(scenario) => scenario.parameters(parameters),
+            None => parameters,
+        };
         let allocation = |key| Allocation { address: PublicKey::of(key).address(), amount: FUNDS };
         let genesis = Genesis {
             protocol: PROTOCOL_VERSION,
@@ -224,5 +238,8 @@ pub(crate) const FUNDS: Amount = Amount(1_000_000);
 /// With less, an honest author's vertices may all be certified when the floor has passed them, and are never ordered.
 /// That costs others nothing until they need its attestations for a quorum, because f stake attests lies.
 pub(crate) const DEEP_FLOOR: u64 = 128;
+
+/// Commits between two checkpoints of a beacon where a scenario says how far apart those of workers are.
+const CHECKPOINT_COMMITS_FAR: u64 = 500;
 
 const ACCOUNTS_PER_SHARD: usize = 6;

@@ -35,6 +35,10 @@ pub struct Report {
     pub log_segments_deleted: u64,
     /// Syncs that failed.
     pub sync_errors: u64,
+    /// Machines that stood still for a while, counted each time.
+    pub freezes: u64,
+    /// Shards that went on while another stood still everywhere, counted each time.
+    pub went_on: u64,
     /// Requests for vertices and batches.
     pub fetches: u64,
     /// Requests for commits, by beacons that the floor had passed.
@@ -47,6 +51,8 @@ pub struct Report {
     pub submitted: u64,
     /// Submissions of a transaction beyond the first.
     pub resubmitted: u64,
+    /// Submissions of one transaction to further authorities at the same instant.
+    pub copies: u64,
     /// Transactions reported final.
     pub finals: u64,
     /// Transactions reported settled.
@@ -83,12 +89,15 @@ impl Report {
         self.restores_from_checkpoint += other.restores_from_checkpoint;
         self.log_segments_deleted += other.log_segments_deleted;
         self.sync_errors += sync_errors;
+        self.freezes += other.freezes;
+        self.went_on += other.went_on;
         self.fetches += fetches;
         self.floors_passed += floors_passed;
         self.bounces += bounces;
         self.full_windows += full_windows;
         self.submitted += submitted;
         self.resubmitted += resubmitted;
+        self.copies += other.copies;
         self.finals += finals;
         self.settled += settled;
         self.delivered += other.delivered;
@@ -117,11 +126,12 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "faults: {} restarts, {} power losses, {} torn tails, {} sync errors, {} messages lost of {}",
+            "faults: {} restarts, {} power losses, {} torn tails, {} sync errors, {} freezes, {} messages lost of {}",
             self.restarts,
             self.power_losses,
             self.torn_tails,
             self.sync_errors,
+            self.freezes,
             self.lost,
             self.lost + self.delivered
         )?;

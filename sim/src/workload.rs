@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
     Address, Amount, AuthorityIndex, ChainId, ClientId, FailureCode, Message, Nonce, Outcome, PublicKey,
-    RejectionCode, ShardId, SignedTransaction, Timestamp, Transaction, TransactionId,
+    RejectionCode, ShardId, Shards, SignedTransaction, Timestamp, Transaction, TransactionId,
     status::{Level, Progress},
 };
 
@@ -17,6 +17,7 @@ use crate::{
     invariants::{Broken, hold},
     options::Chain,
     random::Random,
+    scenario::Traffic,
 };
 
 /// A submission to a worker.
@@ -33,6 +34,10 @@ pub(crate) struct Workload {
     random: Random,
     chain: ChainId,
     authorities: u64,
+    shards: Shards,
+    traffic: Traffic,
+    /// To how many authorities each transaction goes at once.
+    copies: u64,
     /// Microseconds between two transactions of one client, on average.
     pause: u64,
     clients: Vec<Client>,
@@ -46,6 +51,8 @@ pub(crate) struct Workload {
 pub(crate) struct Counts {
     pub(crate) submitted: u64,
     pub(crate) resubmitted: u64,
+    /// Submissions of one transaction to further authorities at the same instant.
+    pub(crate) copies: u64,
     pub(crate) finals: u64,
     pub(crate) settled: u64,
     pub(crate) full_windows: u64,
@@ -89,6 +96,9 @@ impl Workload {
             random,
             chain: chain.genesis.chain(),
             authorities: chain.genesis.authorities.len() as u64,
+            shards,
+            traffic: options.scenario.as_ref().map_or(Traffic::Drawn, |scenario| scenario.traffic),
+            copies: options.scenario.as_ref().map_or(1, |scenario| scenario.copies),
             pause,
             clients,
             addresses: chain.genesis.accounts.iter().map(|account| account.address).collect(),
@@ -143,7 +153,15 @@ impl Workload {
 
     fn submit(&mut self, now: Timestamp, index: usize, submissions: &mut Vec<Submission>) {
         let sender = PublicKey::of(&self.clients[index].key);
-        let action = actions::draw(&mut self.random, sender.address(), &self.addresses);
+        let action = match self.traffic {
+            Traffic::Drawn => actions::draw(&mut self.random, sender.address(), &self.addresses),
+            Traffic::Cyclic => {
+                let next = (self.clients[index].shard.0 + 1) % self.shards.count() as u16;
+                actions::pay(&mut self.random, &self.addresses, |to| {
+                    self.shards.of_prefix(to.prefix()) == ShardId(next)
+                })
+            }
+        };
         let authority = AuthorityIndex(self.random.below(self.authorities) as u16);
         let pause = self.random.below(2 * self.pause + 1);
         let client = &mut self.clients[index];
@@ -165,13 +183,17 @@ impl Workload {
         self.counts.submitted += 1;
         self.requests += 1;
         let shard = client.shard;
-        submissions.push(Submission {
-            client: ClientId(index as u64),
-            authority,
-            shard,
-            request: self.requests,
-            transactions: vec![signed],
-        });
+        for copy in 0..self.copies.min(self.authorities) {
+            let authority = AuthorityIndex(((u64::from(authority.0) + copy) % self.authorities) as u16);
+            submissions.push(Submission {
+                client: ClientId(index as u64),
+                authority,
+                shard,
+                request: self.requests,
+                transactions: vec![signed.clone()],
+            });
+        }
+        self.counts.copies += self.copies.min(self.authorities) - 1;
     }
 
     /// A worker says something to a client.

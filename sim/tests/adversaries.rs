@@ -23,6 +23,7 @@ fn deeds(kind: Kind) -> &'static [&'static str] {
         Kind::FalseNamer => &["false sizes", "stolen and repeated batches", "batches that do not exist"],
         Kind::BatchWithholder => &["batches named and not given", "withheld batches"],
         Kind::FalseBundler => &["false bundles"],
+        Kind::BundleWithholder => &["withheld bundles"],
         Kind::TimeLiar => &["false times"],
         Kind::Equivocator => &["equivocations", "second versions", "equivocations proven"],
         Kind::Dreamer => &["dreams"],

@@ -110,6 +110,7 @@ impl Cluster {
             full_windows: counts.full_windows,
             submitted: counts.submitted,
             resubmitted: counts.resubmitted,
+            copies: counts.copies,
             finals: counts.finals,
             settled: counts.settled,
             deeds,

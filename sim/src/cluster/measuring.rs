@@ -27,6 +27,7 @@ pub fn measure(measurement: &Measurement) -> Result<Latency, Box<Violation>> {
         adversary: Choice::None,
         rule: measurement.rule,
         links: measurement.links,
+        scenario: None,
     };
     let mut cluster = Cluster::of(Setup::of_production(&options));
     cluster.sync_time.fill(SYNC);

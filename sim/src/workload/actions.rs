@@ -31,6 +31,13 @@ pub(super) fn draw(random: &mut Random, sender: Address, others: &[Address]) -> 
     }
 }
 
+/// A payment, which nothing but a full window can stop, to one of those that are `wanted`.
+pub(super) fn pay(random: &mut Random, others: &[Address], wanted: impl Fn(&Address) -> bool) -> Action {
+    let wanted: Vec<Address> = others.iter().copied().filter(|other| wanted(other)).collect();
+    let amount = Amount(random.between(ACCOUNT_MINIMUM.0, 200));
+    Action::Transfer { recipient: random.pick(&wanted), amount }
+}
+
 fn recipient(random: &mut Random, others: &[Address]) -> Address {
     match random.below(10) {
         // Nobody's address yet: below the minimum it fails or comes back, otherwise it opens an account.
