@@ -261,11 +261,11 @@ impl Replay {
             let records = &self.lanes[source.index()].records;
             // Who says falsely what it holds may make anything usable that is below what is.
             let Some(record) = records.iter().rfind(|record| record.block <= usable) else { continue };
-            let theirs = record.pairs[shard.index()];
+            let (block, theirs) = (record.block, record.pairs[shard.index()]);
             let pair = &mut self.lanes[shard.index()].pairs[source.index()];
-            if record.block > pair.peer_block {
+            if block > pair.peer_block {
                 (pair.peer_block, pair.peer_consumed, pair.peer_bounced) =
-                    (record.block, theirs.consumed, theirs.bounced);
+                    (block, theirs.consumed, theirs.bounced);
             }
         }
     }
