@@ -16,7 +16,7 @@ mod equation;
 pub mod hash;
 mod keys;
 mod lanes;
-#[expect(unsafe_code, reason = "a hint to the system is a call into it")]
+#[allow(unsafe_code, reason = "a hint to the system is a call into it")]
 mod large_pages;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;

@@ -7,10 +7,12 @@
 
 use std::sync::Arc;
 
-use fresnel_crypto::large_pages;
 use fresnel_types::{StateKey, leaves::InWords};
 
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use crate::{
+    segment::{SEGMENT, Segment},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
 
 /// The number of a slot. That of an account stays the same for good.
 pub type Place = u32;
@@ -127,26 +129,17 @@ impl Slot {
         }
         Mark { is_first, list: list as u32 & !(CHANGED as u32) }
     }
-
-    fn copy_of(other: &Self) -> Self {
-        let copy = Self::default();
-        copy.set_key(&other.key());
-        copy.set_value(&other.value());
-        copy.head.store(other.head.load(Relaxed), Relaxed);
-        copy
-    }
 }
 
 /// All slots of a table. Clones share them.
 #[derive(Clone)]
 pub(crate) struct Slots {
-    segments: Arc<[Arc<[Slot]>]>,
+    segments: Arc<[Arc<Segment>]>,
 }
 
 impl Default for Slots {
     fn default() -> Self {
-        let first: Arc<[Slot]> = (0..FIRST).map(|_| Slot::default()).collect();
-        Self { segments: [first].into() }
+        Self { segments: [Segment::new()].into() }
     }
 }
 
@@ -158,36 +151,15 @@ impl Slots {
 
     /// How many slots there are.
     pub(crate) fn capacity(&self) -> usize {
-        let last = self.segments.last().expect("the first segment is there from the start");
-        (self.segments.len() - 1) * SEGMENT + last.len()
+        self.segments.len() * SEGMENT
     }
 
-    /// More slots. A full segment stays where it is; only the first, while it is small, moves into one twice its size,
-    /// so that small shards take little memory and large ones never pause to copy.
+    /// More slots. Those that there are stay where they are, so that no table, however large, pauses to copy.
     pub(crate) fn grown(&self) -> Self {
-        let last = self.segments.last().expect("the first segment is there from the start");
-        let (kept, copied, size) = match last.len() {
-            SEGMENT => (self.segments.len(), &[][..], SEGMENT),
-            small => (self.segments.len() - 1, &last[..], 2 * small),
-        };
-        let fresh = (copied.len()..size).map(|_| Slot::default());
-        let segment: Arc<[Slot]> = copied.iter().map(Slot::copy_of).chain(fresh).collect();
-        if size == SEGMENT {
-            large_pages(&segment);
-        }
-        Self { segments: self.segments[..kept].iter().cloned().chain([segment]).collect() }
+        Self { segments: self.segments.iter().cloned().chain([Segment::new()]).collect() }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Slot> {
         self.segments.iter().flat_map(|segment| segment.iter())
     }
 }
-
-/// Slots of a full segment: 16 MiB, of which large pages cover most wherever it begins. A few milliseconds make one.
-const SEGMENT: usize = 1 << 18;
-
-#[cfg(not(any(feature = "loom", feature = "shuttle")))]
-const FIRST: usize = 64;
-/// A model follows every word.
-#[cfg(any(feature = "loom", feature = "shuttle"))]
-const FIRST: usize = 2;

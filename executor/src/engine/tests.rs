@@ -444,7 +444,7 @@ fn reads_of_unfinished_writers_end() {
 /// A table that grows past its first slots and past a segment while blocks execute on it.
 #[test]
 fn a_table_grows_between_blocks() {
-    let accounts = 270_000;
+    let accounts = 70_000;
     let transaction = |number: u32| {
         let (from, to) = (number * 7_919 % (accounts - 2), number * 104_729 % (accounts - 2));
         vec![Op::Read(from), Op::Pay(to, 3), Op::Pay(from, 2), Op::Read(to)]
