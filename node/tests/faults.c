@@ -78,6 +78,11 @@ int rename(const char *from, const char *to) {
     return NEXT(rename)(from, to);
 }
 
+int link(const char *from, const char *to) {
+    if (is_last()) end();
+    return NEXT(link)(from, to);
+}
+
 int unlink(const char *path) {
     if (is_last()) end();
     return NEXT(unlink)(path);

@@ -2,8 +2,8 @@
 //! it is there as well, and nothing that damages one touches the other.
 //!
 //! A checkpoint goes to the database whose checkpoint is the older one, together with the checkpoint that this one lacks.
-//! That is in memory since it was stored in the other; after a start it is not, and then what differs is copied first. A
-//! database is given up, or written in more than one step, only while the other is whole.
+//! That is in memory since it was stored in the other, and what both change is written once; after a start it is not, and
+//! then what differs is copied first. A database is given up only while the other is whole.
 
 use std::{
     fs, io,

@@ -1,21 +1,20 @@
-//! One checkpoint in RocksDB: a database that is brought from a checkpoint to a later one in one synced batch, or, when
-//! that would be a large one, in many between two marks. It is read as a whole when the worker starts; no transaction ever
-//! waits for it.
+//! One checkpoint in RocksDB: a database that is brought from a checkpoint to a later one by a table that is written beside
+//! it, synced, and taken into it in one step. That costs a third of what batches do, of which every entry goes to a
+//! write-ahead log, to a list in memory and then to a table; and it needs no memory however much changes. The database is
+//! read as a whole when the worker starts; no transaction ever waits for it.
 
 mod restoring;
+mod table;
 
-use std::{cmp::Ordering, io, path::Path};
+use std::{cmp::Ordering, io, iter, path::Path};
 
 use fresnel_state::CheckpointStore;
-use fresnel_types::{
-    BlockIndex, Checkpoint, EntryNumber, StateKey,
-    checkpoint::{Extension, Restored},
-    decode, encode,
-};
+use fresnel_types::{BlockIndex, Checkpoint, EntryNumber, StateKey, checkpoint::Restored, decode, encode};
 use rocksdb::{
-    BlockBasedOptions, ColumnFamily, ColumnFamilyDescriptor, DB, DBCompressionType, DBRecoveryMode,
-    ErrorKind, InfoLogger, IteratorMode, LogLevel, Options, ReadOptions, WriteBatch, WriteOptions,
+    BlockBasedOptions, DB, DBCompressionType, DBRecoveryMode, ErrorKind, InfoLogger, IteratorMode, LogLevel,
+    Options, ReadOptions,
 };
+use table::Table;
 use wincode::{SchemaRead, SchemaWrite};
 
 pub(crate) use restoring::Restoring;
@@ -23,6 +22,8 @@ pub(crate) use restoring::Restoring;
 /// One checkpoint, and the way to the next.
 pub(crate) struct RocksStore {
     db: DB,
+    /// With which it was opened, for the tables that it takes in.
+    options: Options,
     holding: Holding,
 }
 
@@ -107,7 +108,9 @@ struct Numbers {
 impl RocksStore {
     /// Opens the database in `folder`, or makes one.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
-        Self::new(DB::open_cf_descriptors(&database_options(), folder, families())?)
+        let options = options();
+        reject_second_layout(&options, folder)?;
+        Self::new(DB::open(&options, folder)?, options)
     }
 
     /// Opens the database in `folder` without changing anything in it; none if there is none.
@@ -115,12 +118,13 @@ impl RocksStore {
         if !folder.join(DATABASE_MARK).exists() {
             return Ok(None);
         }
-        let db = DB::open_cf_descriptors_read_only(&database_options(), folder, families(), false)?;
-        Self::new(db).map(Some)
+        let options = options();
+        reject_second_layout(&options, folder)?;
+        Self::new(DB::open_for_read_only(&options, folder, false)?, options).map(Some)
     }
 
-    fn new(db: DB) -> Result<Self, StoreError> {
-        let holding = match db.get_cf(family(&db, META), META_KEY)? {
+    fn new(db: DB, options: Options) -> Result<Self, StoreError> {
+        let holding = match db.get(key(META, META_KEY))? {
             None => Holding::Nothing,
             Some(bytes) => {
                 let (version, held) = bytes.split_first_chunk().ok_or(StoreError::Damaged("no version"))?;
@@ -134,7 +138,7 @@ impl RocksStore {
                 }
             }
         };
-        Ok(Self { db, holding })
+        Ok(Self { db, options, holding })
     }
 
     /// The block of the checkpoint, if there is a whole one.
@@ -159,52 +163,55 @@ impl RocksStore {
         }
     }
 
-    /// Stores checkpoints, each on top of the one before, as if they were one. Returns the bytes written. As long as those
-    /// are few, the whole is one step that a loss of power takes back or leaves; beyond, what it interrupts is unfinished,
-    /// and so is what fails.
+    /// Stores checkpoints, each on top of the one before, as if they were one: what several change is written once. Returns
+    /// the bytes written. It is one step, which a loss of power takes back or leaves.
     pub(crate) fn take_over<'a>(
         &mut self,
         checkpoints: impl IntoIterator<Item = &'a Checkpoint>,
     ) -> Result<usize, StoreError> {
-        let mut held = match std::mem::replace(&mut self.holding, Holding::Unfinished) {
-            Holding::Whole(held) => held,
+        let checkpoints: Vec<&Checkpoint> = checkpoints.into_iter().collect();
+        let mut before = match &self.holding {
+            Holding::Whole(held) => held.clone(),
             Holding::Nothing => Held::default(),
             Holding::Unfinished => return Err(StoreError::Damaged(UNFINISHED)),
         };
-        let mut writer = Writer::new(&self.db);
-        for Checkpoint { block, entry, anew, leaves, records, outcomes, in_hand } in checkpoints {
-            if *anew {
-                writer.delete_everything();
-                held = Held { generation: held.generation, ..Held::default() };
-            }
-            for (key, value) in leaves.iter() {
-                match value {
-                    Some(value) => writer.put(LEAVES, &key.0, value)?,
-                    None => writer.delete(LEAVES, &key.0)?,
-                }
-            }
-            held = Held {
-                generation: held.generation + 1,
-                block: *block,
-                entry: *entry,
-                records: writer.extend(RECORDS, held.records, records)?,
-                outcomes: writer.extend(OUTCOMES, held.outcomes, outcomes)?,
-                in_hand: writer.replace(IN_HAND, held.in_hand, in_hand)?,
-            };
+        let Some(last) = checkpoints.last() else { return Ok(0) };
+        let generation = before.generation + checkpoints.len() as u64;
+        let mut table = Table::begin(&self.db, &self.options)?;
+        let anew = checkpoints.iter().rposition(|checkpoint| checkpoint.anew);
+        let checkpoints = &checkpoints[anew.unwrap_or(0)..];
+        if anew.is_some() {
+            table.delete_everything()?;
+            before = Held::default();
         }
-        let bytes = writer.finish(&held)?;
+        for (key, value) in changes(checkpoints) {
+            match value {
+                Some(value) => table.put(LEAVES, &key.0, value)?,
+                None => table.delete(LEAVES, &key.0)?,
+            }
+        }
+        let records = checkpoints.iter().map(|checkpoint| &checkpoint.records);
+        let outcomes = checkpoints.iter().map(|checkpoint| &checkpoint.outcomes);
+        let held = Held {
+            generation,
+            block: last.block,
+            entry: last.entry,
+            records: table.extend(RECORDS, before.records, records)?,
+            outcomes: table.extend(OUTCOMES, before.outcomes, outcomes)?,
+            in_hand: table.replace(IN_HAND, before.in_hand, &last.in_hand)?,
+        };
+        let bytes = table.finish(&held)?;
         self.holding = Holding::Whole(held);
         Ok(bytes)
     }
 
-    /// Makes this hold what `other` holds, which must be a whole checkpoint, by writing what differs. Returns the bytes
-    /// written.
+    /// Makes this hold what `other` holds, which must be a whole checkpoint, by writing what differs, in one step. Returns
+    /// the bytes written.
     pub(crate) fn copy(&mut self, other: &Self) -> Result<usize, StoreError> {
         let held = other.held().ok_or(StoreError::Damaged(UNFINISHED))?.clone();
-        self.holding = Holding::Unfinished;
-        let mut writer = Writer::new(&self.db);
-        for name in FAMILIES {
-            let (mut own, mut wanted) = (self.all(name), other.all(name));
+        let mut table = Table::begin(&self.db, &self.options)?;
+        for family in FAMILIES {
+            let (mut own, mut wanted) = (self.all(family), other.all(family));
             let (mut mine, mut theirs) = (own.next().transpose()?, wanted.next().transpose()?);
             loop {
                 let order = match (&mine, &theirs) {
@@ -214,9 +221,9 @@ impl RocksStore {
                     (Some((mine, _)), Some((theirs, _))) => mine.cmp(theirs),
                 };
                 match (&mine, &theirs) {
-                    (Some((key, _)), _) if order.is_lt() => writer.delete(name, key)?,
+                    (Some((key, _)), _) if order.is_lt() => table.delete(family, key)?,
                     (Some((_, old)), Some((_, new))) if order.is_eq() && old == new => {}
-                    (_, Some((key, value))) => writer.put(name, key, value)?,
+                    (_, Some((key, value))) => table.put(family, key, value)?,
                     (_, None) => unreachable!("then the own key is the lesser"),
                 }
                 if order.is_le() {
@@ -227,49 +234,47 @@ impl RocksStore {
                 }
             }
         }
-        let bytes = writer.finish(&held)?;
+        let bytes = table.finish(&held)?;
         self.holding = Holding::Whole(held);
         Ok(bytes)
     }
 
     /// Reads everything once, so that every checksum is compared.
     pub(crate) fn check(&self) -> Result<(), StoreError> {
-        FAMILIES.iter().try_for_each(|name| self.all(name).try_for_each(|pair| pair.map(drop)))
+        FAMILIES.iter().try_for_each(|family| self.all(*family).try_for_each(|pair| pair.map(drop)))
     }
 
-    /// As a process leaves it that ends while it writes.
+    /// As a process leaves it that ends while it restores a snapshot.
     #[cfg(test)]
     pub(crate) fn mark_unfinished(&self) {
-        let mut writer = Writer::new(&self.db);
-        writer.describe(None);
-        writer.sync().expect("room");
+        self.db.put(key(META, META_KEY), description(None)).expect("room");
     }
 
-    fn family(&self, name: &str) -> &ColumnFamily {
-        family(&self.db, name)
-    }
-
-    /// All that a column family holds, ascending by key.
-    fn all(&self, name: &str) -> impl Iterator<Item = Result<(Box<[u8]>, Vec<u8>), StoreError>> {
+    /// All that a family holds, ascending by key.
+    fn all(&self, family: Family) -> impl Iterator<Item = Result<(Box<[u8]>, Vec<u8>), StoreError>> {
         let mut options = ReadOptions::default();
         options.fill_cache(false);
         options.set_readahead_size(READAHEAD_BYTES);
-        let pairs = self.db.iterator_cf_opt(self.family(name), options, IteratorMode::Start);
-        pairs.map(|pair| pair.map(|(key, value)| (key, value.into_vec())).map_err(StoreError::from))
+        options.set_iterate_lower_bound([family.0]);
+        options.set_iterate_upper_bound([family.0 + 1]);
+        let pairs = self.db.iterator_opt(IteratorMode::Start, options);
+        pairs.map(|pair| {
+            pair.map(|(key, value)| (key[1..].into(), value.into_vec())).map_err(StoreError::from)
+        })
     }
 
-    fn items(&self, name: &'static str, numbers: Numbers) -> Result<Vec<Vec<u8>>, StoreError> {
+    fn items(&self, family: Family, numbers: Numbers) -> Result<Vec<Vec<u8>>, StoreError> {
         let mut items = Vec::new();
         let mut expected = numbers.first;
-        for pair in self.all(name) {
+        for pair in self.all(family) {
             let (key, item) = pair?;
             if *key != expected.to_be_bytes() {
-                return Err(StoreError::Damaged(name));
+                return Err(StoreError::Damaged(family.name()));
             }
             items.push(item);
             expected += 1;
         }
-        if expected == numbers.next { Ok(items) } else { Err(StoreError::Damaged(name)) }
+        if expected == numbers.next { Ok(items) } else { Err(StoreError::Damaged(family.name())) }
     }
 }
 
@@ -285,7 +290,7 @@ impl CheckpointStore for RocksStore {
         let mut leaves = Vec::new();
         for pair in self.all(LEAVES) {
             let (key, value) = pair?;
-            let key = (*key).try_into().map_err(|_| StoreError::Damaged(LEAVES))?;
+            let key = (*key).try_into().map_err(|_| StoreError::Damaged(LEAVES.name()))?;
             leaves.push((StateKey(key), value));
         }
         Ok(Some(Restored {
@@ -303,115 +308,63 @@ impl CheckpointStore for RocksStore {
     }
 }
 
-/// What goes into the database: a single batch while that is small. The first batch that is full is preceded by a durable
-/// mark that what follows is not finished, and the last one, synced, takes that mark away.
-struct Writer<'a> {
-    db: &'a DB,
-    batch: WriteBatch,
-    written: usize,
-}
+/// What the keys of one kind of thing begin with. In a table they ascend.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Family(u8);
 
-impl<'a> Writer<'a> {
-    fn new(db: &'a DB) -> Self {
-        Self { db, batch: WriteBatch::default(), written: 0 }
-    }
-
-    fn put(&mut self, name: &str, key: &[u8], value: &[u8]) -> Result<(), StoreError> {
-        self.batch.put_cf(family(self.db, name), key, value);
-        self.spill()
-    }
-
-    fn delete(&mut self, name: &str, key: &[u8]) -> Result<(), StoreError> {
-        self.batch.delete_cf(family(self.db, name), key);
-        self.spill()
-    }
-
-    fn delete_all(&mut self, name: &str, numbers: Numbers) {
-        if numbers.first < numbers.next {
-            let (first, next) = (numbers.first.to_be_bytes(), numbers.next.to_be_bytes());
-            self.batch.delete_range_cf(family(self.db, name), first, next);
+impl Family {
+    fn name(self) -> &'static str {
+        match self {
+            LEAVES => "leaves",
+            RECORDS => "records",
+            OUTCOMES => "outcomes",
+            IN_HAND => "in_hand",
+            _ => "meta",
         }
-    }
-
-    /// Deletes whatever is held, of which no key is longer than that of a leaf.
-    fn delete_everything(&mut self) {
-        for name in FAMILIES {
-            self.batch.delete_range_cf(family(self.db, name), [].as_slice(), &[0xff; KEY_BYTES_MAX + 1]);
-        }
-    }
-
-    /// Adds items and forgets old ones; which are held then.
-    fn extend(&mut self, name: &str, held: Numbers, extension: &Extension) -> Result<Numbers, StoreError> {
-        let Extension { first, items, oldest } = extension;
-        let held = if held.first == held.next { Numbers { first: *first, next: *first } } else { held };
-        assert_eq!(held.next, *first, "a checkpoint continues the sequences of the one before");
-        let next = first + items.len() as u64;
-        let kept = Numbers { first: (*oldest).clamp(held.first, next), next };
-        self.delete_all(name, Numbers { first: held.first, next: kept.first.min(held.next) });
-        for (number, item) in (*first..).zip(items).filter(|(number, _)| *number >= kept.first) {
-            self.put(name, &number.to_be_bytes(), item)?;
-        }
-        Ok(kept)
-    }
-
-    /// Puts items in the place of those held.
-    fn replace(&mut self, name: &str, held: Numbers, items: &[Vec<u8>]) -> Result<Numbers, StoreError> {
-        self.delete_all(name, held);
-        for (number, item) in (0_u64..).zip(items) {
-            self.put(name, &number.to_be_bytes(), item)?;
-        }
-        Ok(Numbers { first: 0, next: items.len() as u64 })
-    }
-
-    fn spill(&mut self) -> Result<(), StoreError> {
-        if self.batch.size_in_bytes() < BATCH_BYTES {
-            return Ok(());
-        }
-        let batch = std::mem::take(&mut self.batch);
-        if self.written == 0 {
-            self.describe(None);
-            self.sync()?;
-        }
-        self.written += batch.size_in_bytes();
-        Ok(self.db.write(batch)?)
-    }
-
-    /// Returns the bytes written since the beginning.
-    fn finish(mut self, held: &Held) -> Result<usize, StoreError> {
-        self.describe(Some(held));
-        self.sync()?;
-        Ok(self.written)
-    }
-
-    fn describe(&mut self, held: Option<&Held>) {
-        let description = [VERSION.to_le_bytes().as_slice(), &encode(&held.cloned())].concat();
-        self.batch.put_cf(family(self.db, META), META_KEY, description);
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let batch = std::mem::take(&mut self.batch);
-        self.written += batch.size_in_bytes();
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        Ok(self.db.write_opt(batch, &options)?)
     }
 }
 
-fn family<'a>(db: &'a DB, name: &str) -> &'a ColumnFamily {
-    db.cf_handle(name).expect("a database is opened with all its column families")
+fn key(family: Family, key: &[u8]) -> Vec<u8> {
+    [&[family.0], key].concat()
 }
 
-fn database_options() -> Options {
+/// What stands under [`META_KEY`]; nothing held is the mark of an unfinished checkpoint.
+fn description(held: Option<&Held>) -> Vec<u8> {
+    [VERSION.to_le_bytes().as_slice(), &encode(&held.cloned())].concat()
+}
+
+/// The changes of all of them together, ascending: for each leaf the last.
+fn changes<'a>(checkpoints: &[&'a Checkpoint]) -> impl Iterator<Item = (&'a StateKey, Option<&'a [u8]>)> {
+    let mut all: Vec<_> = checkpoints.iter().map(|checkpoint| checkpoint.leaves.iter().peekable()).collect();
+    iter::from_fn(move || {
+        let least = all.iter_mut().filter_map(|changes| changes.peek().map(|(key, _)| *key)).min()?;
+        all.iter_mut().filter_map(|changes| changes.next_if(|(key, _)| *key == least)).last()
+    })
+}
+
+/// The second layout had a column family for each kind of thing.
+fn reject_second_layout(options: &Options, folder: &Path) -> Result<(), StoreError> {
+    // What cannot be listed cannot be opened either, and that says why.
+    let families = DB::list_cf(options, folder).unwrap_or_default();
+    if families.len() > 1 { Err(StoreError::Version(2)) } else { Ok(()) }
+}
+
+fn options() -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_size(BLOCK_BYTES);
+    // Everything is read once, at the start, in order: nothing to cache, nothing to filter.
+    table.disable_cache();
     let mut options = Options::default();
     options.create_if_missing(true);
-    options.create_missing_column_families(true);
     options.set_paranoid_checks(true);
-    // A batch that was being written when the power failed is dropped, and the last checkpoint is what it was before. If
-    // more than that is lost, the state root differs or the log of the worker begins behind the checkpoint, and the
-    // other database is taken.
+    // Only a restoring writes to it, step by step. A step that was being written when the power failed is dropped.
     options.set_wal_recovery_mode(DBRecoveryMode::PointInTime);
     options.set_max_total_wal_size(WAL_BYTES_MAX);
-    options.set_db_write_buffer_size(WRITE_BUFFERS_BYTES);
+    options.set_write_buffer_size(WRITE_BUFFER_BYTES);
+    options.set_block_based_table_factory(&table);
+    options.set_level_compaction_dynamic_level_bytes(true);
+    // Hashes and signatures do not compress.
+    options.set_compression_type(DBCompressionType::None);
     options.set_max_background_jobs(BACKGROUND_JOBS);
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_bytes_per_sync(BYTES_PER_SYNC);
@@ -427,51 +380,25 @@ fn database_options() -> Options {
     options
 }
 
-fn families() -> impl Iterator<Item = ColumnFamilyDescriptor> {
-    let large = FAMILIES.map(|name| (name, WRITE_BUFFER_BYTES));
-    large.into_iter().chain([(META, META_BUFFER_BYTES)]).map(|(name, write_buffer)| {
-        let mut table = BlockBasedOptions::default();
-        table.set_block_size(BLOCK_BYTES);
-        // Everything is read once, at the start, in order: nothing to cache, nothing to filter.
-        table.disable_cache();
-        let mut options = Options::default();
-        options.set_block_based_table_factory(&table);
-        options.set_write_buffer_size(write_buffer);
-        options.set_level_compaction_dynamic_level_bytes(true);
-        // Hashes and signatures do not compress.
-        options.set_compression_type(DBCompressionType::None);
-        ColumnFamilyDescriptor::new(name, options)
-    })
-}
-
-const FAMILIES: [&str; 4] = [LEAVES, RECORDS, OUTCOMES, IN_HAND];
-const LEAVES: &str = "leaves";
-const RECORDS: &str = "records";
-const OUTCOMES: &str = "outcomes";
-const IN_HAND: &str = "in_hand";
-
-/// Of a key: those of leaves are the longest.
-const KEY_BYTES_MAX: usize = 32;
-const META: &str = "meta";
+const FAMILIES: [Family; 4] = [LEAVES, RECORDS, OUTCOMES, IN_HAND];
+const LEAVES: Family = Family(1);
+const RECORDS: Family = Family(2);
+const OUTCOMES: Family = Family(3);
+const IN_HAND: Family = Family(4);
+const META: Family = Family(5);
 const META_KEY: &[u8] = b"checkpoint";
 
 /// Of the layout of keys and values.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Why a database that was being written is not to be read.
 const UNFINISHED: &str = "the writing of a checkpoint did not end";
 
-/// What is gathered before it goes to the database: a checkpoint of a few seconds under load is less, all leaves of a
-/// million accounts are ten times more and shall not be in memory twice.
-pub(super) const BATCH_BYTES: usize = if cfg!(test) { 16 << 10 } else { 16 << 20 };
-
 /// A file that every database has.
 pub(super) const DATABASE_MARK: &str = "CURRENT";
 
-/// Of a column family; together the column families use at most [`WRITE_BUFFERS_BYTES`] of memory.
+/// Of what a restoring writes.
 const WRITE_BUFFER_BYTES: usize = 16 << 20;
-const META_BUFFER_BYTES: usize = 1 << 20;
-const WRITE_BUFFERS_BYTES: usize = 32 << 20;
 
 /// Beyond this the oldest data is moved from the write-ahead log into tables.
 const WAL_BYTES_MAX: u64 = 64 << 20;

@@ -5,7 +5,7 @@ use std::{cell::Cell, path::Path};
 use fresnel_state::checkpoint::{Contents, suite};
 use fresnel_types::{BlockIndex, EntryNumber, StateKey, WriteSet, checkpoint::Extension};
 
-use super::{super::rocks::BATCH_BYTES, *};
+use super::*;
 
 /// A checkpoint of 20 leaves, of which each one changes some.
 pub(super) fn checkpoint(number: u64) -> Checkpoint {
@@ -13,8 +13,8 @@ pub(super) fn checkpoint(number: u64) -> Checkpoint {
         Extension { first: number, items: vec![vec![number as u8; 20]], oldest: number.saturating_sub(3) };
     let mut leaves = WriteSet::default();
     for key in (0..60_u64).filter(|key| number == 1 || (key + number).is_multiple_of(7)) {
-        // One of them takes several batches.
-        let value = [key as u8, number as u8].repeat(if number == 4 { BATCH_BYTES / 8 } else { 30 });
+        // One of them takes several blocks of a table.
+        let value = [key as u8, number as u8].repeat(if number == 4 { 2 << 10 } else { 30 });
         leaves.push(StateKey([key as u8; 32]), (key % 3 != number % 3).then_some(&value));
     }
     Checkpoint {
@@ -124,8 +124,6 @@ fn damage_of_either_database_leaves_the_other() {
         for (side, left) in [("a", 4), ("b", 3)] {
             let path = folder.path().join(name).join(side);
             stored(&path, 4);
-            // Opening a database moves what is in its write-ahead log into tables.
-            drop(opened(&path));
             damage(&path.join(side));
             let mut store = opened(&path);
             let mut loaded = store.load();
@@ -156,29 +154,4 @@ fn both_damaged_is_an_error_and_so_is_the_first_layout() {
     drop(RocksStore::open(folder.path()).expect("a new database"));
     let error = AlternatingStore::open(folder.path()).err().expect("the first layout");
     assert!(matches!(error, StoreError::Version(1)) && !error.is_damage());
-}
-
-/// More than one batch takes, in each of the ways that lead to one.
-#[test]
-fn large_checkpoints_are_written_in_pieces() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let large = |number: u64| {
-        let mut leaves = WriteSet::default();
-        for key in 0..40_u8 {
-            leaves.push(StateKey([key; 32]), Some(&vec![number as u8; BATCH_BYTES / 16]));
-        }
-        Checkpoint { leaves, ..checkpoint(number) }
-    };
-    let mut contents = Contents::default();
-    let mut store = opened(folder.path());
-    for number in 1..5 {
-        let bytes = store.take_over(&Arc::new(large(number))).expect("room");
-        assert!(bytes > 2 * BATCH_BYTES, "{bytes}");
-        contents.take_over(&large(number));
-        assert_eq!(store.load().expect("a store"), Some(contents.clone().restored()));
-        if number % 2 == 0 {
-            drop(store);
-            store = opened(folder.path());
-        }
-    }
 }

@@ -8,7 +8,8 @@ use fresnel_types::{BlockIndex, EntryNumber, decode, encode};
 use rocksdb::{WriteBatch, WriteOptions};
 
 use super::{
-    Held, Holding, IN_HAND, LEAVES, META, Numbers, OUTCOMES, RECORDS, RocksStore, StoreError, Writer, family,
+    Family, Held, Holding, IN_HAND, LEAVES, META, META_KEY, Numbers, OUTCOMES, RECORDS, RocksStore,
+    StoreError, description, key,
 };
 
 /// A checkpoint that is being made of a snapshot.
@@ -24,7 +25,7 @@ impl Restoring {
     /// checkpoint or something else that was begun.
     pub(crate) fn open(folder: &Path, snapshot: [u8; 32]) -> Result<Option<Self>, StoreError> {
         let store = RocksStore::open(folder)?;
-        let progress = store.db.get_cf(family(&store.db, META), PROGRESS_KEY)?;
+        let progress = store.db.get(key(META, PROGRESS_KEY))?;
         let progress: Option<([u8; 32], u64)> = match progress {
             Some(bytes) => Some(decode(&bytes).map_err(|_| StoreError::Damaged("its progress"))?),
             None => None,
@@ -32,10 +33,10 @@ impl Restoring {
         let done = match (&store.holding, progress) {
             (Holding::Nothing, _) => {
                 // In one step with the mark, so that what was begun here is told from what a worker began.
-                let mut writer = Writer::new(&store.db);
-                writer.describe(None);
-                writer.put(META, PROGRESS_KEY, &encode(&(snapshot, 0_u64)))?;
-                writer.sync()?;
+                let mut batch = WriteBatch::default();
+                batch.put(key(META, META_KEY), description(None));
+                batch.put(key(META, PROGRESS_KEY), encode(&(snapshot, 0_u64)));
+                write(&store, batch)?;
                 0
             }
             (Holding::Unfinished, Some((begun, done))) if begun == snapshot => done,
@@ -52,7 +53,7 @@ impl Restoring {
     /// The next step: leaves.
     pub(crate) fn leaves(&mut self, leaves: &[Leaf]) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        leaves.iter().for_each(|(key, value)| batch.put_cf(family(&self.store.db, LEAVES), key.0, value));
+        leaves.iter().for_each(|(place, value)| batch.put(key(LEAVES, &place.0), value));
         self.step(batch)
     }
 
@@ -64,17 +65,14 @@ impl Restoring {
         items: &[Vec<u8>],
     ) -> Result<(), StoreError> {
         let mut batch = WriteBatch::default();
-        let family = family(&self.store.db, name(sequence));
-        (first..).zip(items).for_each(|(number, item)| batch.put_cf(family, number.to_be_bytes(), item));
+        let family = family(sequence);
+        (first..).zip(items).for_each(|(number, item)| batch.put(key(family, &number.to_be_bytes()), item));
         self.step(batch)
     }
 
     fn step(&mut self, mut batch: WriteBatch) -> Result<(), StoreError> {
-        let progress = encode(&(self.snapshot, self.done + 1));
-        batch.put_cf(family(&self.store.db, META), PROGRESS_KEY, progress);
-        let mut options = WriteOptions::default();
-        options.set_sync(true);
-        self.store.db.write_opt(batch, &options)?;
+        batch.put(key(META, PROGRESS_KEY), encode(&(self.snapshot, self.done + 1)));
+        write(&self.store, batch)?;
         self.done += 1;
         Ok(())
     }
@@ -98,13 +96,20 @@ impl Restoring {
             outcomes: numbers(Sequence::Outcomes),
             in_hand: numbers(Sequence::InHand),
         };
-        let mut writer = Writer::new(&self.store.db);
-        writer.delete(META, PROGRESS_KEY)?;
-        writer.finish(&held).map(drop)
+        let mut batch = WriteBatch::default();
+        batch.delete(key(META, PROGRESS_KEY));
+        batch.put(key(META, META_KEY), description(Some(&held)));
+        write(&self.store, batch)
     }
 }
 
-fn name(sequence: Sequence) -> &'static str {
+fn write(store: &RocksStore, batch: WriteBatch) -> Result<(), StoreError> {
+    let mut options = WriteOptions::default();
+    options.set_sync(true);
+    Ok(store.db.write_opt(batch, &options)?)
+}
+
+fn family(sequence: Sequence) -> Family {
     match sequence {
         Sequence::Records => RECORDS,
         Sequence::Outcomes => OUTCOMES,
