@@ -1,13 +1,16 @@
 //! Files as the log needs them. A new file is zeroed and synced under another name and then renamed, so it is there
-//! whole or not at all, and syncing it later moves no metadata. Zeroing takes long, so once a file is half full the next
-//! one is made ahead by a thread of its own.
+//! whole or not at all, and syncing it later moves no metadata. Zeroing takes long, so the next file is made ahead by a
+//! thread of its own, and not at once: it grows with the present file, a little at a time, since the logs of all machines
+//! fill alike and a disk that is given the zeros of all of them together has no time for their entries.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{self, Write},
+    iter,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::mpsc,
     thread::{self, JoinHandle},
 };
 
@@ -18,15 +21,52 @@ use rustix::{fs::FallocateFlags, io::Errno};
 #[derive(Debug)]
 pub(crate) struct FileDisk {
     folder: PathBuf,
-    open: BTreeMap<String, File>,
+    open: BTreeMap<String, Opened>,
     spare: Option<Spare>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    file: File,
+    bytes: u64,
 }
 
 /// A zeroed file that is being made, or is.
 #[derive(Debug)]
 struct Spare {
     bytes: u64,
+    /// Up to where it may be made by now.
+    allowed: u64,
+    /// Tells the maker. Without it the maker gives up.
+    allow: mpsc::Sender<u64>,
     maker: JoinHandle<io::Result<()>>,
+}
+
+impl Spare {
+    /// Starts to make one in the place of `path`.
+    fn begin(path: PathBuf, bytes: u64) -> io::Result<Self> {
+        let (allow, allowed) = mpsc::channel();
+        let maker = thread::Builder::new()
+            .name("spare".to_owned())
+            .spawn(move || make_zeroed(&path, bytes, allowed.into_iter()))?;
+        Ok(Self { bytes, allowed: 0, allow, maker })
+    }
+
+    /// Lets it be made up to `bytes`, in steps that are worth a sync.
+    fn allow(&mut self, bytes: u64) {
+        let is_last = bytes == self.bytes && self.allowed < bytes;
+        if is_last || bytes >= self.allowed + ZEROS_BYTES as u64 {
+            self.allowed = bytes;
+            // A maker that has ended failed, and whoever needs the file is told.
+            let _ = self.allow.send(bytes);
+        }
+    }
+
+    /// Waits until it is there.
+    fn finish(self) -> io::Result<()> {
+        let _ = self.allow.send(self.bytes);
+        self.maker.join().unwrap_or_else(|_| Err(io::Error::other("making a file panicked")))
+    }
 }
 
 impl FileDisk {
@@ -43,35 +83,41 @@ impl FileDisk {
         OpenOptions::new().read(true).write(true).open(self.folder.join(name))
     }
 
-    fn opened(&mut self, name: &str) -> io::Result<&File> {
+    fn opened(&mut self, name: &str) -> io::Result<&Opened> {
         if !self.open.contains_key(name) {
             let file = self.file(name)?;
+            let bytes = file.metadata()?.len();
             // A copy of the folder may have holes where zeros were, and then a write could find no room.
-            allocate(&file, file.metadata()?.len())?;
-            self.open.insert(name.to_owned(), file);
+            allocate(&file, bytes)?;
+            self.open.insert(name.to_owned(), Opened { file, bytes });
         }
         Ok(&self.open[name])
     }
 
-    /// Starts to make a spare as large as the present file.
-    fn make_spare(&mut self, bytes: u64) -> io::Result<()> {
-        let path = self.folder.join(SPARE);
-        let maker =
-            thread::Builder::new().name("spare".to_owned()).spawn(move || make_zeroed(&path, bytes))?;
-        self.spare = Some(Spare { bytes, maker });
+    /// Lets a spare as large as the present file grow while that fills from its first quarter to its last.
+    fn grow_spare(&mut self, bytes: u64, filled: u64) -> io::Result<()> {
+        let allowed = 2 * filled.saturating_sub(bytes / 4).min(bytes / 2);
+        if allowed == 0 {
+            return Ok(());
+        }
+        let spare = match &mut self.spare {
+            Some(spare) => spare,
+            None => self.spare.insert(Spare::begin(self.folder.join(SPARE), bytes)?),
+        };
+        spare.allow(allowed);
         Ok(())
     }
 
     /// Makes sure that a durable spare of `bytes` is there.
     fn take_spare(&mut self, bytes: u64) -> io::Result<()> {
-        let path = self.folder.join(SPARE);
         if let Some(spare) = self.spare.take() {
-            let made = spare.maker.join().unwrap_or_else(|_| Err(io::Error::other("making a file panicked")));
-            if spare.bytes == bytes {
+            let of_size = spare.bytes == bytes;
+            let made = spare.finish();
+            if of_size {
                 return made;
             }
         }
-        make_zeroed(&path, bytes)
+        make_zeroed(&self.folder.join(SPARE), bytes, iter::once(bytes))
     }
 }
 
@@ -101,27 +147,24 @@ impl Disk for FileDisk {
     fn read_part(&self, name: &str, offset: u64, bytes: usize) -> io::Result<Vec<u8>> {
         let mut part = vec![0; bytes];
         match self.open.get(name) {
-            Some(file) => file.read_exact_at(&mut part, offset)?,
+            Some(opened) => opened.file.read_exact_at(&mut part, offset)?,
             None => self.file(name)?.read_exact_at(&mut part, offset)?,
         }
         Ok(part)
     }
 
     fn write(&mut self, name: &str, offset: u64, bytes: &[u8]) -> io::Result<()> {
-        let file = self.opened(name)?;
-        let (end, size) = (offset + bytes.len() as u64, file.metadata()?.len());
+        let opened = self.opened(name)?;
+        let (end, size) = (offset + bytes.len() as u64, opened.bytes);
         if end > size {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a write beyond the end of the file"));
         }
-        file.write_all_at(bytes, offset)?;
-        if end > size / 2 && self.spare.is_none() {
-            self.make_spare(size)?;
-        }
-        Ok(())
+        opened.file.write_all_at(bytes, offset)?;
+        self.grow_spare(size, end)
     }
 
     fn sync(&mut self, name: &str) -> io::Result<()> {
-        self.opened(name)?.sync_data()
+        self.opened(name)?.file.sync_data()
     }
 
     fn remove(&mut self, name: &str) -> io::Result<()> {
@@ -133,9 +176,10 @@ impl Disk for FileDisk {
 
 impl Drop for FileDisk {
     fn drop(&mut self) {
-        if let Some(spare) = self.spare.take() {
+        if let Some(Spare { allow, maker, .. }) = self.spare.take() {
+            drop(allow);
             // A spare that failed is of no interest to a log that ends; the next opening removes what is left of it.
-            let _ = spare.maker.join();
+            let _ = maker.join();
         }
     }
 }
@@ -180,13 +224,14 @@ fn files(folder: &Path) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-fn make_zeroed(path: &Path, bytes: u64) -> io::Result<()> {
-    let made = zero(path, bytes);
-    if made.is_err() {
+/// Makes a file of zeros, up to where it is allowed; when it is allowed no more before its end, there is none.
+fn make_zeroed(path: &Path, bytes: u64, allowed: impl Iterator<Item = u64>) -> io::Result<()> {
+    let made = zero(path, bytes, allowed);
+    if !matches!(made, Ok(made) if made == bytes) {
         // It shall not take the room that somebody else waits for; what cannot be removed is overwritten the next time.
         let _ = fs::remove_file(path);
     }
-    made
+    made.map(drop)
 }
 
 /// Takes room for a file. Not every file system can do it, and then writing finds out.
@@ -197,18 +242,27 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
-fn zero(path: &Path, bytes: u64) -> io::Result<()> {
+/// How much of it was made. Every step is synced: no sync that somebody waits for shall find much to write.
+fn zero(path: &Path, bytes: u64, allowed: impl Iterator<Item = u64>) -> io::Result<u64> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
     // On a disk that is full this fails before anything is written.
     allocate(&file, bytes)?;
-    let mut left = bytes;
-    while left > 0 {
-        let part = usize::try_from(left).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
-        file.write_all(&zeros[..part])?;
-        left -= part as u64;
+    let mut made = 0;
+    for allowed in allowed {
+        while made < allowed.min(bytes) {
+            let part =
+                usize::try_from(allowed.min(bytes) - made).map_or(ZEROS_BYTES, |left| left.min(ZEROS_BYTES));
+            file.write_all(&zeros[..part])?;
+            file.sync_data()?;
+            made += part as u64;
+        }
+        if made == bytes {
+            file.sync_all()?;
+            break;
+        }
     }
-    file.sync_all()
+    Ok(made)
 }
 
 /// Makes a folder and those that it lies in, durably.
@@ -233,7 +287,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
 /// The name of the file that is being made ahead; the log never asks for it.
 const SPARE: &str = "spare.new";
 
-/// Zeros written at once.
+/// Zeros written at once, and then synced.
 const ZEROS_BYTES: usize = 1 << 20;
 
 #[cfg(test)]
