@@ -54,6 +54,20 @@ pub(crate) const LANE_ROUND_BYTES_MAX: usize = 1 << 20;
 /// Of these, what clients get in every round however much peers send.
 pub(crate) const LANE_CLIENTS_BYTES_MIN: usize = 128 << 10;
 
+/// For how long at most a bulk lane that was busy just now lets more come before it checks what is there: batches of several
+/// peers come about together, and checked together they cost half.
+pub(crate) const LANE_GATHERS: Duration = Duration::from_millis(20);
+
+/// How many times what the last check took. A lane that checks for less than a tenth of the time gathers nothing; beyond, its
+/// checks grow, and cost less for each signature, until the time above is used up.
+pub(crate) const LANE_GATHERS_TIMES: u32 = 10;
+
+/// A bulk lane that waited for longer than this was not busy: what comes then is checked at once.
+pub(crate) const LANE_BUSY: Duration = Duration::from_millis(10);
+
+/// Bytes at which a lane waits for no more: some thousand transactions.
+pub(crate) const LANE_GATHERED_BYTES: usize = 256 << 10;
+
 /// What a client submitted and has waited for longer than this to be checked is refused for overload: it would be late
 /// anyway, and whoever sent it may go elsewhere.
 pub(crate) const LANE_AGE_MAX: Duration = Duration::from_millis(500);

@@ -7,13 +7,16 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Condvar, Mutex, MutexGuard},
+    time::Duration,
 };
 
 use fresnel_types::ClientId;
 
 use crate::{
     clock::monotonic_nanos,
-    limits::{LANE_CLIENTS_BYTES_MIN, LANE_ROUND_BYTES_MAX, LANE_ROUND_FRAMES_MAX},
+    limits::{
+        LANE_BUSY, LANE_CLIENTS_BYTES_MIN, LANE_GATHERED_BYTES, LANE_ROUND_BYTES_MAX, LANE_ROUND_FRAMES_MAX,
+    },
     verify::Work,
 };
 
@@ -30,6 +33,10 @@ struct Waiting {
     /// Clients with something waiting, the next one first.
     turns: VecDeque<ClientId>,
     clients: BTreeMap<ClientId, VecDeque<Waits>>,
+    /// Of all that waits.
+    bytes: usize,
+    /// The thread lets more come before it takes what is here.
+    is_gathering: bool,
     is_stopping: bool,
 }
 
@@ -54,21 +61,32 @@ pub(crate) struct Round {
 impl LaneQueue {
     /// Adds something of a peer.
     pub(crate) fn put_peer(&self, work: Work) {
-        self.lock().peers.push_back(work);
-        self.filled.notify_one();
+        let mut waiting = self.lock();
+        waiting.bytes += work.bytes();
+        waiting.peers.push_back(work);
+        self.wake(waiting);
     }
 
     /// Adds something of a client, behind what it said before.
     pub(crate) fn put_client(&self, client: ClientId, work: Work) {
         let waits = Waits { since: monotonic_nanos(), work };
         let mut waiting = self.lock();
+        waiting.bytes += waits.work.bytes();
         let own = waiting.clients.entry(client).or_default();
         own.push_back(waits);
         if own.len() == 1 {
             waiting.turns.push_back(client);
         }
+        self.wake(waiting);
+    }
+
+    /// Wakes the thread, unless it waits for more than is here.
+    fn wake(&self, waiting: MutexGuard<'_, Waiting>) {
+        let is_enough = !waiting.is_gathering || waiting.bytes >= LANE_GATHERED_BYTES;
         drop(waiting);
-        self.filled.notify_one();
+        if is_enough {
+            self.filled.notify_one();
+        }
     }
 
     /// Lets the thread take what is here and end.
@@ -77,11 +95,22 @@ impl LaneQueue {
         self.filled.notify_one();
     }
 
-    /// Waits for something and takes as much as is checked together.
-    pub(crate) fn take(&self) -> Round {
+    /// Waits for something and takes as much as is checked together. When it need not wait long, the thread is busy and
+    /// first lets more come for as long as `patience`.
+    pub(crate) fn take(&self, patience: Duration) -> Round {
+        let asked = monotonic_nanos();
         let mut waiting = self.lock();
         while waiting.is_empty() && !waiting.is_stopping {
             waiting = self.filled.wait(waiting).expect("nobody panics with the lock held");
+        }
+        let idle = monotonic_nanos().saturating_sub(asked);
+        if !patience.is_zero() && u128::from(idle) < LANE_BUSY.as_nanos() {
+            waiting.is_gathering = true;
+            let wants_more =
+                |waiting: &mut Waiting| waiting.bytes < LANE_GATHERED_BYTES && !waiting.is_stopping;
+            let gathered = self.filled.wait_timeout_while(waiting, patience, wants_more);
+            waiting = gathered.expect("nobody panics with the lock held").0;
+            waiting.is_gathering = false;
         }
         let (mut round, mut bytes) = (Round::default(), 0);
         while round.peers.len() < LANE_ROUND_FRAMES_MAX
@@ -100,6 +129,8 @@ impl LaneQueue {
             bytes += work.bytes();
             round.clients.push((work, now.saturating_sub(since) / 1_000));
         }
+        waiting.bytes -= round.peers.iter().map(Work::bytes).sum::<usize>();
+        waiting.bytes -= round.clients.iter().map(|(work, _)| work.bytes()).sum::<usize>();
         round.is_last = waiting.is_stopping && waiting.is_empty();
         round
     }
@@ -181,7 +212,34 @@ mod tests {
         of_client(&queue, 2, 10);
         of_client(&queue, 3, 10);
         queue.put_client(ClientId(2), Work::Gone { client: ClientId(2), inboxes: vec![] });
-        assert_eq!(clients(&queue.take()), [1, 2, 3, 1, 2, 1, 1, 1], "and what one says stays in order");
+        assert_eq!(
+            clients(&queue.take(Duration::ZERO)),
+            [1, 2, 3, 1, 2, 1, 1, 1],
+            "and what one says stays in order"
+        );
+    }
+
+    #[test]
+    fn a_busy_thread_lets_more_come_and_an_idle_one_does_not() {
+        let (queue, patience) = (Arc::new(LaneQueue::default()), Duration::from_secs(600));
+        let take = || {
+            let queue = Arc::clone(&queue);
+            std::thread::spawn(move || queue.take(patience))
+        };
+        let idle = take();
+        std::thread::sleep(10 * LANE_BUSY);
+        of_peer(&queue, 10);
+        assert_eq!(idle.join().expect("it does not panic").peers.len(), 1);
+        of_peer(&queue, 10);
+        let busy = take();
+        while !queue.lock().is_gathering {
+            std::thread::yield_now();
+        }
+        of_peer(&queue, LANE_GATHERED_BYTES / 2);
+        of_client(&queue, 1, LANE_GATHERED_BYTES / 2);
+        let round = busy.join().expect("it does not panic");
+        assert_eq!((round.peers.len(), round.clients.len()), (2, 1), "until there is enough");
+        assert_eq!(queue.lock().bytes, 0);
     }
 
     #[test]
@@ -190,13 +248,13 @@ mod tests {
         (0..3).for_each(|_| of_client(&queue, 1, LANE_CLIENTS_BYTES_MIN));
         (0..4).for_each(|_| of_peer(&queue, LANE_ROUND_BYTES_MAX / 2));
         for peers in [2, 2, 0] {
-            let round = queue.take();
+            let round = queue.take(Duration::ZERO);
             assert_eq!((round.peers.len(), round.clients.len(), round.is_last), (peers, 1, false));
         }
         of_peer(&queue, 1);
         of_client(&queue, 1, 1);
         queue.stop();
-        let round = queue.take();
+        let round = queue.take(Duration::ZERO);
         assert_eq!((round.peers.len(), round.clients.len(), round.is_last), (1, 1, true));
     }
 }

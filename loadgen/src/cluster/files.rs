@@ -68,6 +68,7 @@ struct Config<'a> {
     roles: Vec<String>,
     executor: ExecutorMode,
     executor_threads: usize,
+    verify_threads: usize,
     #[serde(skip_serializing_if = "Ablation::is_empty")]
     ablate: &'a Ablation,
 }
@@ -143,9 +144,11 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
         accounts: options.accounts.clone(),
     };
     genesis.check().context("the cluster's genesis is none")?;
-    // All workers of the cluster share the machine.
+    // All processes of the cluster share the machine.
     let workers = usize::from(options.authorities) * options.shards.count();
-    let executor_threads = (available_parallelism().map_or(1, NonZero::get) / workers).max(1);
+    let cores = available_parallelism().map_or(1, NonZero::get);
+    let executor_threads = (cores / workers).max(1);
+    let verify_threads = (cores / planned.len().max(1)).max(1);
     for (planned, (index, roles, rpc, network, consensus)) in planned.iter().zip(files) {
         fs::create_dir_all(&planned.folder)?;
         write_key(&planned.folder.join("network.key"), &network)?;
@@ -163,6 +166,7 @@ pub(super) fn write(options: &ClusterOptions) -> Result<(Genesis, Vec<Planned>)>
             roles: roles.into_iter().map(role_name).collect(),
             executor: options.executor,
             executor_threads,
+            verify_threads,
             ablate: &options.ablate,
         };
         fs::write(planned.folder.join(CONFIG), toml::to_string(&config)?)?;
