@@ -69,6 +69,10 @@ pub(crate) struct Inbox {
     needed: BlockIndex,
     /// The own sibling said what the log contradicted; it counts as a peer from then on.
     sibling_diverged: bool,
+    /// Where it begins, when that is what a peer said.
+    adopted: Option<u64>,
+    /// The log contradicted what a peer said before it certified any of it.
+    refuted: bool,
 }
 
 impl Inbox {
@@ -90,6 +94,8 @@ impl Inbox {
             told: BlockIndex(0),
             needed: BlockIndex(0),
             sibling_diverged: false,
+            adopted: None,
+            refuted: false,
         }
     }
 
@@ -192,7 +198,9 @@ impl Inbox {
 
     /// Remembers what the log certified.
     pub(crate) fn claim(&mut self, certified: &Certified) {
-        if certified.block <= self.verified_block() {
+        // Before what a peer gave begins there is nothing to compare.
+        let before = self.adopted.is_some() && self.begins_after(certified.block);
+        if certified.block <= self.verified_block() || before {
             return;
         }
         self.claims.entry(certified.block).or_insert(certified.record);
@@ -229,6 +237,7 @@ impl Inbox {
             } else {
                 let unverified = (self.verified - self.first) as usize;
                 self.sibling_diverged |= self.entries.range(unverified..).any(|entry| entry.trusted);
+                self.refuted |= self.adopted == Some(self.verified);
                 self.truncate(self.verified);
                 self.stash.clear();
                 contradicted = true;

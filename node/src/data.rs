@@ -115,6 +115,11 @@ impl DataDirectory {
         self.path.join("log").join(machine)
     }
 
+    /// The folder of what a worker gives to peers that have no state.
+    pub(crate) fn published(&self, machine: &str) -> PathBuf {
+        self.path.join("published").join(machine)
+    }
+
     /// The folder of a worker's checkpoints.
     pub(crate) fn checkpoints(&self, machine: &str) -> PathBuf {
         self.path.join("checkpoint").join(machine)

@@ -7,12 +7,10 @@ use std::{
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use fresnel_log::{Disk, Log, LogError};
-use fresnel_types::{
-    Checkpoint, Effect, Input, LogEntry, Machine, Message, Party,
-    snapshot::{SnapshotResult, SnapshotTask},
-};
+use fresnel_types::{Effect, Input, LogEntry, Machine, Message, Party};
 
 use crate::{
+    checkpoints::Work,
     clock::Clock,
     counters::{Counters, add, count},
     inbox::Item,
@@ -39,7 +37,7 @@ pub(crate) struct Driver<D, O> {
     /// Bytes of the log that stay although the machine needs them no more.
     pub(crate) log_retained: u64,
     /// To the keeper of a worker's checkpoints.
-    pub(crate) checkpoints: Option<Sender<Box<Checkpoint>>>,
+    pub(crate) checkpoints: Option<Sender<Work>>,
     pub(crate) inbox: Receiver<Item>,
     pub(crate) outlet: O,
     pub(crate) clock: Clock,
@@ -123,6 +121,13 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
         }
     }
 
+    /// Gives work to the keeper.
+    fn hand(&self, work: Work) {
+        let keeper = self.checkpoints.as_ref().expect("only workers have checkpoints");
+        // A keeper is gone before its driver only when its store failed, and then the process stops.
+        let _ = keeper.send(work);
+    }
+
     fn conclude(&mut self, effects: &mut Vec<Effect>) -> Result<(), LogError> {
         for effect in effects.iter() {
             if let Effect::Persist(entry) = effect
@@ -140,22 +145,12 @@ impl<D: Disk, O: Outlet> Driver<D, O> {
             match effect {
                 Effect::Persist(_) => {}
                 Effect::Send { to, message } => self.outlet.release(to, message),
-                Effect::Checkpoint(checkpoint) => {
-                    let keeper = self.checkpoints.as_ref().expect("only workers hand out checkpoints");
-                    // A keeper is gone before its driver only when its store failed, and then the process stops.
-                    let _ = keeper.send(checkpoint);
-                }
+                Effect::Checkpoint(checkpoint) => self.hand(Work::Store(checkpoint)),
                 Effect::Recall(number) => {
                     let entry = self.log.read(number)?;
                     self.recalled.push(Input::Recalled(number, entry.map(Box::new)));
                 }
-                Effect::Snapshot(task) => {
-                    let result = match task {
-                        SnapshotTask::Publish => SnapshotResult::Published(None),
-                        SnapshotTask::Read(piece) => SnapshotResult::Read(piece, None),
-                    };
-                    self.recalled.push(Input::Snapshot(result));
-                }
+                Effect::Snapshot(task) => self.hand(Work::Serve(task)),
                 Effect::Forget(before) => {
                     let forgotten = self.log.forget(before, self.log_retained)?;
                     self.counters.log_bytes_deleted.fetch_add(forgotten.bytes, Relaxed);

@@ -166,6 +166,12 @@ pub(crate) const RPC_COMMITS_WAITING: usize = 1_024;
 pub(crate) const RPC_PING_INTERVAL: Duration = Duration::from_secs(20);
 pub(crate) const RPC_PONG_TIMEOUT: Duration = Duration::from_secs(50);
 
+/// Microseconds after which the files of a published checkpoint that nobody reads are removed.
+pub(crate) const PUBLICATION_UNREAD_MAX: u64 = 600_000_000;
+
+/// How often it is looked whether they are read.
+pub(crate) const PUBLICATION_CHECK: Duration = Duration::from_secs(60);
+
 /// How long a machine may take to say where it is before it counts as silent.
 pub(crate) const STATUS_TIMEOUT: Duration = Duration::from_secs(1);
 

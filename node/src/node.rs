@@ -7,13 +7,13 @@ use fresnel_crypto::SigningKey;
 use fresnel_log::LogError;
 use fresnel_shard::Worker;
 use fresnel_types::{
-    AuthorityIndex, Entries, Genesis, Machine, PublicKey, Timestamp, ablation::NotForBenchmarks,
-    checkpoint::Restored, frame::Role, genesis::GenesisError, verify::Rules,
+    AuthorityIndex, Entries, Genesis, Machine, PublicKey, Timestamp, ablation::NotForBenchmarks, frame::Role,
+    genesis::GenesisError, verify::Rules,
 };
 
 use crate::{
     Config, DataError, KeyError, LogFilter, StoreError, Topology, TopologyError, keys,
-    process::{Running, Setup},
+    process::{Kept, Running, Setup},
     roles, rpc,
 };
 
@@ -91,6 +91,13 @@ pub enum NodeError {
 }
 
 impl NodeError {
+    /// Whether a worker has no checkpoint that leads to its log, so that only its peers have a state for it.
+    pub(crate) fn is_lost_state(&self) -> bool {
+        let apart = |error: &fresnel_shard::RecoveryError| error.is_lost_state();
+        self.is_damaged_checkpoint()
+            || matches!(self, Self::Recovery(_, error) if error.downcast_ref().is_some_and(apart))
+    }
+
     /// Whether the newest checkpoint is what keeps a worker from being restored, so that the one before may do.
     pub(crate) fn is_damaged_checkpoint(&self) -> bool {
         match self {
@@ -139,7 +146,7 @@ impl Node {
             log_retained: config.log_retained,
             verify_threads: config.verify_threads,
         };
-        Running::start(&setup, |role, restored, log, now| opener.open(role, restored, log, now)).map(Self)
+        Running::start(&setup, |role, kept, log, now| opener.open(role, kept, log, now)).map(Self)
     }
 
     /// Where it listens.
@@ -193,7 +200,7 @@ impl Opener<'_> {
     fn open(
         &self,
         role: Role,
-        restored: Option<Restored>,
+        kept: Kept,
         log: Entries,
         now: Timestamp,
     ) -> Result<Box<dyn Machine + Send>, NodeError> {
@@ -213,9 +220,11 @@ impl Opener<'_> {
                     checkpointing,
                     execution: self.config.execution(),
                 };
-                let worker =
-                    Worker::open(config, restored, log, now).map_err(|error| unrestored(role, error))?;
-                Ok(Box::new(worker))
+                let worker = match kept {
+                    Kept::Checkpoint(restored) => Worker::open(config, restored, log, now),
+                    Kept::Lost => Worker::open_lost(config, log, now),
+                };
+                Ok(Box::new(worker.map_err(|error| unrestored(role, error))?))
             }
             Role::Beacon | Role::Client => {
                 let key = self.consensus_key.clone().ok_or(NodeError::NoConsensusKey)?;

@@ -16,7 +16,7 @@ use fresnel_crypto::{SigningKey, Verifier};
 use fresnel_log::{Log, LogError, Options};
 use fresnel_state::CheckpointStore;
 use fresnel_types::{
-    AuthorityIndex, Checkpoint, Entries, Input, Machine, Party, PublicKey, Timestamp, ablation::Part,
+    AuthorityIndex, Entries, Input, Machine, Party, PublicKey, Timestamp, ablation::Part,
     checkpoint::Restored, frame::Role, rpc::ChainInfo, verify::Rules,
 };
 use rustls::{ClientConfig, ServerConfig};
@@ -29,7 +29,7 @@ use tokio::{
 use crate::{
     DataError, Endpoints, LogFilter, NodeError, Process, StoreError, Topology,
     admin::Admin,
-    checkpoints::{self, AlternatingStore, Keeper},
+    checkpoints::{self, AlternatingStore, Keeper, Publisher, Work},
     clock::Clock,
     counters::{Counters, Reports, count},
     data::{DataDirectory, Identity},
@@ -286,23 +286,41 @@ impl Running {
                 Party::Worker(..) => Some(open_checkpoints(&name, data)?),
                 Party::Beacon(_) | Party::Client(_) => None,
             };
+            let mut lost = false;
             let (machine, log) = loop {
-                let error = match restore(role, &name, store.as_ref(), data, clock, &mut open) {
+                let error = match restore(role, &name, store.as_ref(), lost, data, clock, &mut open) {
                     Ok(opened) => break opened,
                     Err(error) => error,
                 };
-                if !error.is_damaged_checkpoint() || !store.as_mut().is_some_and(AlternatingStore::reject) {
+                let error_text = error_chain(&error);
+                let machine = &name;
+                if error.is_damaged_checkpoint() && store.as_mut().is_some_and(AlternatingStore::reject) {
+                    tracing::error!(
+                        machine,
+                        error_text,
+                        "the newest checkpoint is given up, the one before is tried"
+                    );
+                } else if !lost && store.is_some() && error.is_lost_state() {
+                    tracing::error!(
+                        machine,
+                        error_text,
+                        "no checkpoint is left, the state is fetched from peers"
+                    );
+                    lost = true;
+                } else {
                     return Err(error);
                 }
-                tracing::error!(
-                    machine = name,
-                    error = error_chain(&error),
-                    "the newest checkpoint is given up, the one before is tried"
-                );
                 count(&self.router.counters.checkpoints_rejected);
             };
-            let checkpoints =
-                store.map(|store| self.start_keeper(&name, party, store, keeps, clock)).transpose()?;
+            let checkpoints = match (store, role) {
+                (Some(store), Role::Worker(shard)) => {
+                    let shards = setup.rules.shards;
+                    let publisher = Publisher::new(data.published(&name), shards, shard);
+                    let publisher = publisher.map_err(|error| DataError::Io(data.published(&name), error))?;
+                    Some(self.start_keeper(&name, party, store, publisher, keeps, clock)?)
+                }
+                _ => None,
+            };
             let outlet = Postman::new(Arc::clone(&self.router), party, verifier()?);
             let counters = Arc::clone(&self.router.counters);
             let log_retained = setup.log_retained;
@@ -330,13 +348,14 @@ impl Running {
         name: &str,
         party: Party,
         store: AlternatingStore,
+        publisher: Publisher,
         keeps: bool,
         clock: Clock,
-    ) -> Result<Sender<Box<Checkpoint>>, NodeError> {
-        let (sender, checkpoints) = checkpoints::channel();
+    ) -> Result<Sender<Work>, NodeError> {
+        let (sender, work) = checkpoints::channel();
         let inbox = self.router.local[&party].clone();
         let counters = Arc::clone(&self.router.counters);
-        let keeper = Keeper { store, keeps, checkpoints, inbox, clock, counters };
+        let keeper = Keeper { store, keeps, publisher, work, inbox, clock, counters };
         let name = format!("keep-{name}");
         self.keepers.push((name.clone(), spawn(name, &self.ends, move || keeper.run())?));
         Ok(sender)
@@ -367,13 +386,20 @@ impl Drop for Running {
 
 /// Makes a machine from what it kept: its checkpoint and its log.
 pub(crate) trait Open:
-    FnMut(Role, Option<Restored>, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
+    FnMut(Role, Kept, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
 {
 }
 
-impl<F> Open for F where
-    F: FnMut(Role, Option<Restored>, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
-{
+impl<F> Open for F where F: FnMut(Role, Kept, Entries, Timestamp) -> Result<Box<dyn Machine + Send>, NodeError>
+{}
+
+/// What a machine kept besides its log.
+#[derive(Debug)]
+pub(crate) enum Kept {
+    /// Its last checkpoint, if it has taken one.
+    Checkpoint(Option<Restored>),
+    /// No checkpoint, where there were some: nothing leads to its log.
+    Lost,
 }
 
 /// A worker's checkpoints.
@@ -388,21 +414,31 @@ fn restore(
     role: Role,
     name: &str,
     store: Option<&AlternatingStore>,
+    lost: bool,
     data: &DataDirectory,
     clock: Clock,
     open: &mut impl Open,
 ) -> Result<(Box<dyn Machine + Send>, Log<FileDisk>), NodeError> {
     let started = clock.now();
-    let restored = store.map(AlternatingStore::load).transpose();
-    let restored = restored.map_err(|error| NodeError::Checkpoints(name.to_owned(), error))?.flatten();
+    let load = |store: &AlternatingStore| {
+        store.load().map_err(|error| NodeError::Checkpoints(name.to_owned(), error))
+    };
+    let kept = match store {
+        Some(_) if lost => Kept::Lost,
+        Some(store) => Kept::Checkpoint(load(store)?),
+        None => Kept::Checkpoint(None),
+    };
     let loaded = clock.now();
-    let checkpoint = restored.as_ref().map(|restored| restored.block.0);
+    let checkpoint = match &kept {
+        Kept::Checkpoint(restored) => restored.as_ref().map(|restored| restored.block.0),
+        Kept::Lost => None,
+    };
     let failed = |error| NodeError::Log(name.to_owned(), error);
     let disk = FileDisk::open(&data.log(name)).map_err(|error| failed(error.into()))?;
     let (log, recovered) = Log::open(disk, Options { segment_bytes: SEGMENT_BYTES }).map_err(failed)?;
     let (entries, cut) = (recovered.entries.entries.len(), recovered.cut);
     let read = clock.now();
-    let machine = open(role, restored, recovered.entries, clock.now())?;
+    let machine = open(role, kept, recovered.entries, clock.now())?;
     let millis = |since: Timestamp, until: Timestamp| until.since(since) / 1_000;
     tracing::info!(
         machine = name,

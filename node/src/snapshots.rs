@@ -13,7 +13,7 @@ use std::{
 
 use fresnel_crypto::{Verifier, hash};
 use fresnel_state::snapshot::{
-    Assembly, ChunkError, ListedChunk, ListedPart, Manifest, ManifestError, Part, Sequence, cut,
+    Assembly, ChunkError, ListedChunk, ListedPart, Manifest, ManifestError, Part, Sequence, cut, groups,
 };
 use fresnel_types::{
     Attestation, AuthorityIndex, BlockIndex, Genesis, LogEntry, Record, ShardId, decode,
@@ -152,7 +152,7 @@ pub fn create_snapshot(
     let mut parts = Vec::new();
     for (sequence, next, items) in sequences {
         let mut first = next.checked_sub(items.len() as u64).ok_or_else(malformed)?;
-        for items in groups(items) {
+        for items in groups(items, CHUNK_BYTES) {
             let count = items.len() as u64;
             let bytes = Part { sequence, items }.to_bytes();
             write(&part_file(to, parts.len()), &bytes)?;
@@ -260,23 +260,6 @@ fn attestations(
     Err(SnapshotError::Attestations { block: record.block, found: found.len() })
 }
 
-/// Items in groups of about the size of a chunk.
-fn groups(items: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
-    let mut groups: Vec<Vec<Vec<u8>>> = Vec::new();
-    let mut bytes = 0;
-    for item in items {
-        bytes += item.len() + LENGTH_BYTES;
-        match groups.last_mut() {
-            Some(group) if bytes <= CHUNK_BYTES => group.push(item),
-            _ => {
-                bytes = item.len() + LENGTH_BYTES;
-                groups.push(vec![item]);
-            }
-        }
-    }
-    groups
-}
-
 fn report(manifest: &Manifest, folder: &Path) -> Result<SnapshotReport, SnapshotError> {
     let length = |path: PathBuf| fs::metadata(&path).map(|file| file.len()).map_err(|error| (path, error));
     let chunks = (0..manifest.chunks.len()).map(|number| chunk_file(folder, number));
@@ -326,6 +309,3 @@ const MANIFEST: &str = "manifest";
 
 /// About the bytes of a file: few enough for a frame between peers, and so many that hashing is all the work.
 const CHUNK_BYTES: usize = 4 << 20;
-
-/// Of an item, before it.
-const LENGTH_BYTES: usize = 8;

@@ -30,6 +30,11 @@ impl Blocks {
         Self { last, open, closed }
     }
 
+    /// Passes over an order: its blocks are executed elsewhere, or later.
+    pub(crate) fn pass_over(&mut self, commit: CommitIndex) {
+        self.last = commit;
+    }
+
     /// The batches of the block that is not closed.
     pub(crate) fn open(&self) -> &[OrderedBatch] {
         &self.open

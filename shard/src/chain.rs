@@ -24,9 +24,19 @@ pub(crate) struct Head {
 }
 
 impl Head {
+    /// Of a chain whose last record has this digest, after records over which `dropped` is.
+    pub(crate) fn of_last(dropped: Mmr, last: RecordDigest) -> Self {
+        Self { dropped, last: Some(last), certified: Certified::default(), ahead: Vec::new() }
+    }
+
     /// The position of the oldest record of the chain.
     pub(crate) fn oldest(&self) -> u64 {
         self.dropped.count()
+    }
+
+    /// Over the digests of the records before that.
+    pub(crate) fn dropped(&self) -> Mmr {
+        self.dropped.clone()
     }
 }
 

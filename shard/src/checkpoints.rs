@@ -9,7 +9,9 @@ use std::collections::VecDeque;
 
 use fresnel_types::{
     BlockIndex, Checkpoint, Effect, EntryNumber, Outcome, Receipt, Record, ShardId, Shards, Timestamp,
-    TransactionId, WriteSet, checkpoint::Extension, codec,
+    TransactionId, WriteSet,
+    checkpoint::{Extension, Restored},
+    codec,
 };
 use serde::{Deserialize, Serialize};
 use wincode::{SchemaRead, SchemaWrite};
@@ -20,7 +22,10 @@ use crate::limits::NEWS_RETAINED;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Checkpointing {
-    /// Microseconds from one to the next.
+    /// Blocks: one is taken after the first record at or after each multiple of this, so that the workers of a shard have
+    /// the same ones for whoever needs a state. Workers that are busy with one leave it out.
+    pub blocks: u64,
+    /// Microseconds from one to the next at most, as long as there are new records.
     pub interval: u64,
     /// About how many bytes gathered make one due earlier.
     pub bytes_max: usize,
@@ -28,7 +33,7 @@ pub struct Checkpointing {
 
 impl Default for Checkpointing {
     fn default() -> Self {
-        Self { interval: 5_000_000, bytes_max: 128 << 20 }
+        Self { blocks: 256, interval: 6_000_000, bytes_max: 128 << 20 }
     }
 }
 
@@ -58,6 +63,11 @@ impl Outcomes {
         Self { block, fresh, returned, emitted }
     }
 
+    /// The same without how transactions ended.
+    pub(crate) fn emitted_alone(self) -> Self {
+        Self { fresh: Vec::new(), returned: Vec::new(), ..self }
+    }
+
     /// What it emitted, one list per shard.
     pub(crate) fn outbox(self, shards: Shards) -> Vec<Vec<Receipt>> {
         let mut outbox = vec![Vec::new(); shards.count()];
@@ -83,6 +93,8 @@ pub(crate) struct Checkpoints {
     anew: bool,
     /// The last block gathered.
     block: BlockIndex,
+    /// Whether that is the first one at or after a multiple of [`Checkpointing::blocks`].
+    at_boundary: bool,
     /// Per record with news, oldest first: its position and how many. Together at least [`NEWS_RETAINED`], if there
     /// ever were as many.
     news: VecDeque<(u64, usize)>,
@@ -117,6 +129,7 @@ impl Checkpoints {
             outcomes: Sequence::default(),
             anew: false,
             block: BlockIndex(0),
+            at_boundary: false,
             news: VecDeque::new(),
             news_count: 0,
             frozen_at: now,
@@ -144,6 +157,31 @@ impl Checkpoints {
         checkpoints
     }
 
+    /// There is no state to take one of. What the store has, if anything, covers the log up to `covered`.
+    pub(crate) fn without(settings: Checkpointing, now: Timestamp, covered: EntryNumber) -> Self {
+        Self { covered, ..Self::new(settings, now, WriteSet::default()) }
+    }
+
+    /// The state is given up, and what was gathered of it.
+    pub(crate) fn give_up(&mut self) {
+        let settings = self.settings.clone();
+        let stage = match std::mem::replace(&mut self.stage, Stage::Idle) {
+            Stage::Frozen(_) => Stage::Idle,
+            stage => stage,
+        };
+        let nothing = Self::new(settings, self.frozen_at, WriteSet::default());
+        *self = Self { next: self.next, covered: self.covered, stage, ..nothing };
+    }
+
+    /// From now on this is the state, after the block of `last`; the next one is due at once, and replaces what is stored.
+    pub(crate) fn begin_anew(&mut self, last: &Record, restored: &Restored) {
+        self.give_up();
+        self.leaves.push(restored.leaves.iter().map(|(key, value)| (*key, Some(value.as_slice()))).collect());
+        self.records = Sequence::of(last.position + 1, &restored.records);
+        self.outcomes = Sequence::of(last.position + 1, &restored.outcomes);
+        (self.block, self.anew, self.frozen_at) = (last.block, true, Timestamp(0));
+    }
+
     /// The number of the next entry of the log.
     pub(crate) fn next(&self) -> EntryNumber {
         self.next
@@ -164,6 +202,8 @@ impl Checkpoints {
         oldest_record: u64,
         oldest_own: u64,
     ) {
+        let multiple = |block: BlockIndex| block.0 / self.settings.blocks.max(1);
+        self.at_boundary = multiple(record.block) > multiple(self.block);
         self.block = record.block;
         self.leaves.push(writes);
         self.note_news(record.position, outcomes.fresh.len());
@@ -188,18 +228,25 @@ impl Checkpoints {
         }
     }
 
+    /// Whether one is to be taken before anything else is executed.
+    pub(crate) fn is_due_here(&self) -> bool {
+        self.at_boundary && matches!(self.stage, Stage::Idle)
+    }
+
     /// Whether one is to be taken now.
     pub(crate) fn is_due(&self, now: Timestamp) -> bool {
         let bytes = self.leaves.len() * LEAF_BYTES + self.records.bytes + self.outcomes.bytes;
         matches!(self.stage, Stage::Idle)
             && !self.records.items.is_empty()
-            && (now.since(self.frozen_at) >= self.settings.interval || bytes >= self.settings.bytes_max)
+            && (self.at_boundary
+                || now.since(self.frozen_at) >= self.settings.interval
+                || bytes >= self.settings.bytes_max)
     }
 
     /// Takes one, with what the worker has in hand.
     pub(crate) fn freeze(&mut self, now: Timestamp, in_hand: Vec<Vec<u8>>) {
         assert!(matches!(self.stage, Stage::Idle), "one checkpoint is under way at a time");
-        self.frozen_at = now;
+        (self.frozen_at, self.at_boundary) = (now, false);
         self.stage = Stage::Frozen(Box::new(Checkpoint {
             block: self.block,
             entry: self.next,
@@ -250,6 +297,20 @@ struct Sequence {
 }
 
 impl Sequence {
+    /// All items before number `next`.
+    fn of(next: u64, items: &[Vec<u8>]) -> Self {
+        let first = next - items.len() as u64;
+        let bytes = items.iter().map(Vec::len).sum();
+        Self {
+            first,
+            items: items.iter().cloned().collect(),
+            bytes,
+            oldest: first,
+            emptied: 0,
+            continues: false,
+        }
+    }
+
     fn push(&mut self, item: Vec<u8>) {
         self.bytes += item.len();
         self.items.push_back(item);

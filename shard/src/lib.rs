@@ -6,7 +6,7 @@
 //!
 //! `blocks` cuts the order into blocks, `chain` keeps the own records and compares them with the certified ones,
 //! `settlement` follows each transaction to its end, `checkpoints` is
-//! about what a restart begins with, `proofs` ties claims to certified records, `undo` takes blocks back for them, `traces` and `tally` are
+//! about what a restart begins with, `sync` about what a worker begins with that has nothing of its own, `proofs` ties claims to certified records, `undo` takes blocks back for them, `traces` and `tally` are
 //! what operators are shown, `worker` is the switch.
 
 #![forbid(unsafe_code)]
@@ -17,6 +17,7 @@ mod checkpoints;
 mod limits;
 mod proofs;
 mod settlement;
+mod sync;
 mod tally;
 mod traces;
 mod undo;
@@ -25,4 +26,4 @@ mod worker;
 pub use checkpoints::Checkpointing;
 pub use fresnel_executor::engine::Policy;
 pub use fresnel_mempool::Batching;
-pub use worker::{Config, Execution, RecoveryError, Worker};
+pub use worker::{Config, Execution, RecoveryError, Worker, portable};

@@ -47,3 +47,43 @@ pub(crate) const UNDO_CHANGES_MAX: usize = 1 << 20;
 
 /// Changes taken back for one proof: to take back and make again so many holds a worker up for some forty milliseconds.
 pub(crate) const UNDONE_AT_ONCE_MAX: usize = 32_768;
+
+/// Certified own records remembered while a state is fetched: more than are certified while peers offer theirs.
+pub(crate) const CLAIMS_MAX: usize = 16_384;
+
+/// Microseconds from one question to peers for what they offer to the next.
+pub(crate) const OFFERS_INTERVAL: u64 = 2_000_000;
+
+/// Microseconds after the first offer for which others are awaited: what more of them have comes sooner.
+pub(crate) const GATHERING_MICROS: u64 = 500_000;
+
+/// Pieces under way from one peer: one is read while the other is sent.
+pub(crate) const PIECES_PER_PEER_MAX: usize = 2;
+
+/// Pieces read for one peer at a time; it asks for fewer.
+pub(crate) const PIECES_READ_PER_PEER_MAX: usize = 2 * PIECES_PER_PEER_MAX;
+
+/// Microseconds after which a piece is asked for again: at a megabyte each, a link of two megabytes a second is in time.
+pub(crate) const PIECE_TIMEOUT: u64 = 5_000_000;
+
+/// Answers in a row that a peer may owe before it must offer again to be asked.
+pub(crate) const STRIKES_MAX: u32 = 3;
+
+/// Parts of one state.
+pub(crate) const PARTS_MAX: usize = 4_096;
+
+/// Bytes of the parts of one state: twice what a worker keeps to send to others.
+pub(crate) const PARTS_BYTES_MAX: usize = 1 << 30;
+
+/// Microseconds for which what is published stays although nobody reads it: who fetches it may be starting again.
+pub(crate) const PUBLISHED_UNREAD_MICROS: u64 = 10_000_000;
+
+/// Microseconds from the beginning of one publication to that of the next at least: each reads all leaves once.
+pub(crate) const PUBLISH_INTERVAL: u64 = 2_000_000;
+
+/// Own records given to peers beyond those whose receipts may still be wanted: for questions about the last minute.
+pub(crate) const RECORDS_PORTABLE: usize = 4_096;
+
+/// Microseconds for which a block may wait, although a later one is certified, before the worker looks for a state beyond it:
+/// what it waits for is then with nobody, or nobody answers.
+pub(crate) const STUCK_MICROS: u64 = 30_000_000;

@@ -160,10 +160,11 @@ impl Settlement {
     }
 
     /// A certified bundle of `source` says what it consumed of ours, and brings back what it could not apply. Bundles of
-    /// one source come in order.
-    pub(crate) fn consumed(&mut self, own: ShardId, bundle: &Bundle) {
+    /// one source come in order; of their receipts, those numbered below `arrived` were consumed here already.
+    pub(crate) fn consumed(&mut self, own: ShardId, bundle: &Bundle, arrived: u64) {
         let cursor = Sequence(bundle.record.pairs[own.index()].cursor());
-        self.consumed_below(bundle.record.shard, cursor, &bundle.receipts);
+        let fresh = bundle.receipts.iter().filter(|receipt| receipt.sequence.0 >= arrived);
+        self.consumed_below(bundle.record.shard, cursor, fresh);
     }
 
     /// A certified record of `source` has consumed what is numbered below `cursor`; `receipts` come from it and are not

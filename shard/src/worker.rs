@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use fresnel_crossshard::{CrossShard, Delivery};
 use fresnel_executor::{
-    BlockInput, BlockOutput, Engine, Executor,
+    BlockInput, BlockOutput, Executor,
     engine::{Clock, Policy},
 };
 use fresnel_mempool::{Batching, Candidate, Counters, Mempool};
@@ -22,6 +22,7 @@ use fresnel_types::{
     message::Offer,
     proof::{Claim, KEYS_PER_PROOF_MAX, Wanted},
     receipt::outbox_root,
+    snapshot::SyncEntry,
     status::{Answer, ExecutionCounts, Query, Unproven, WorkerCounts, WorkerStatus},
     verify::Rules,
 };
@@ -33,12 +34,17 @@ use crate::{
     limits::RECORD_BYTES_PER_ANSWER_MAX,
     proofs::{self, Early, Proofs},
     settlement::Settlement,
+    sync::{Serving, Sync},
     tally::Tally,
     traces::Traces,
     undo::Undo,
 };
 
+mod portable;
 mod snapshot;
+mod syncing;
+
+pub use portable::portable;
 
 /// What a worker is and what it must know.
 #[derive(Clone, Debug)]
@@ -99,8 +105,16 @@ pub enum RecoveryError {
     Damaged(&'static str),
 }
 
+impl RecoveryError {
+    /// Whether a log is whole but begins later than what is left of the state.
+    pub fn is_lost_state(&self) -> bool {
+        matches!(self, Self::Apart { first, needed, .. } if first > needed)
+    }
+}
+
 /// A shard's worker at one authority.
 pub struct Worker {
+    config: Config,
     authority: AuthorityIndex,
     shard: ShardId,
     rules: Arc<Rules>,
@@ -126,6 +140,11 @@ pub struct Worker {
     /// Attestations since the last offer.
     attestations: Vec<Attestation>,
     checkpoints: Checkpoints,
+    sync: Sync,
+    serving: Serving,
+    /// Whether a checkpoint may interrupt the execution of blocks, and did.
+    may_pause: bool,
+    paused: bool,
     traces: Traces,
     tally: Tally,
 }
@@ -147,20 +166,38 @@ impl Worker {
         if first > needed || needed > next {
             return Err(RecoveryError::Apart { first, next, needed });
         }
+        if let Some(begun) = syncing::begun(&log, needed) {
+            return Self::open_without_state(config, restored.as_ref(), log, begun, now);
+        }
         let mut covered = log.entries;
         let entries = covered.split_off((needed.0 - first.0) as usize);
         let mut worker = match restored {
             Some(restored) => Self::restore(config, restored, now)?,
             None => Self::genesis(config, now),
         };
-        worker.checkpoints.appended(next);
-        worker.recover_covered(first, covered)?;
-        worker.replay(needed, entries, now)?;
-        worker.mempool.replayed();
-        worker.attestations = worker.chain.outstanding();
-        // What was executed again just now took its steps in an earlier life.
-        (worker.traces, worker.tally) = (Traces::default(), Tally::default());
+        worker.recover(first, next, covered, needed, entries, now)?;
         Ok(worker)
+    }
+
+    /// Takes a log from entry `first` to before `next`: what is covered, and what is replayed from entry `from` on.
+    fn recover(
+        &mut self,
+        first: EntryNumber,
+        next: EntryNumber,
+        covered: Vec<LogEntry>,
+        from: EntryNumber,
+        entries: Vec<LogEntry>,
+        now: Timestamp,
+    ) -> Result<(), RecoveryError> {
+        self.checkpoints.appended(next);
+        self.recover_covered(first, covered)?;
+        self.replay(from, entries, now)?;
+        self.mempool.replayed();
+        self.may_pause = true;
+        self.attestations = self.chain.outstanding();
+        // What was executed again just now took its steps in an earlier life.
+        (self.traces, self.tally) = (Traces::default(), Tally::default());
+        Ok(())
     }
 
     fn genesis(config: Config, now: Timestamp) -> Self {
@@ -172,13 +209,12 @@ impl Worker {
     }
 
     /// With these leaves and nothing else.
-    fn new(config: Config, mut executor: Executor, tree: Tree, checkpoints: Checkpoints) -> Self {
-        let Config { authority, shard, rules, batching, execution, .. } = config;
-        if let Some(Execution { threads, policy, clock }) = execution {
-            executor.set_engine(Engine::new(threads, policy, clock));
-        }
+    fn new(config: Config, executor: Executor, tree: Tree, checkpoints: Checkpoints) -> Self {
+        let Config { authority, shard, rules, batching, execution, .. } = config.clone();
+        let executor = syncing::with_engine(executor, execution);
         let mempool = fresnel_mempool::Config { authority, shard, rules: rules.clone(), batching };
         Self {
+            config,
             authority,
             shard,
             mempool: Mempool::new(mempool),
@@ -197,6 +233,10 @@ impl Worker {
             offered: Offer { shard, ..Offer::default() },
             attestations: Vec::new(),
             checkpoints,
+            sync: Sync::new(authority, shard, rules.clone()),
+            serving: Serving::new(shard, BlockIndex(0)),
+            may_pause: false,
+            paused: false,
             traces: Traces::default(),
             tally: Tally::default(),
             rules,
@@ -268,13 +308,12 @@ impl Worker {
         for (number, entry) in (first.0..).map(EntryNumber).zip(log) {
             match entry {
                 LogEntry::Batch(bytes) => self.mempool.recover_covered(number, bytes),
-                LogEntry::Bundle(_) | LogEntry::Order(_) => {}
+                LogEntry::Bundle(_) | LogEntry::Order(_) | LogEntry::Sync(_) => {}
                 LogEntry::Vertex(_)
                 | LogEntry::Vote(_)
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
                 | LogEntry::Checkpoint(_)
-                | LogEntry::Sync(_)
                 | LogEntry::Evidence(_)
                 | LogEntry::Resumed(_) => return Err(RecoveryError::Foreign),
             }
@@ -296,6 +335,8 @@ impl Worker {
             match entry {
                 LogEntry::Batch(bytes) => self.mempool.recover_batch(number, bytes),
                 LogEntry::Bundle(bundle) => self.crossshard.recover_bundle(bundle),
+                LogEntry::Sync(SyncEntry::Begin(first)) => self.give_up_state(now, first),
+                LogEntry::Sync(entry) => self.sync.replay(entry),
                 LogEntry::Order(order) => {
                     let last = self.blocks.last();
                     if order.commit != last.next() {
@@ -308,12 +349,12 @@ impl Worker {
                 | LogEntry::Certificate(_)
                 | LogEntry::Commit(_)
                 | LogEntry::Checkpoint(_)
-                | LogEntry::Sync(_)
                 | LogEntry::Evidence(_)
                 | LogEntry::Resumed(_) => {
                     return Err(RecoveryError::Foreign);
                 }
             }
+            self.take_over(now, &mut effects);
             self.execute_ready(now, &mut effects);
             effects.clear();
         }
@@ -328,10 +369,17 @@ impl Worker {
             | Message::BatchRequest(_)
             | Message::Require { .. }
             | Message::Proposing(_) => self.mempool.handle(now, from, message, effects),
+            // Without a state there is nothing to tell and nothing to compare with.
+            Message::Bundle(_) | Message::BundleRequest { .. } if self.sync.is_fetching() => {}
             Message::Bundle(_) | Message::BundleRequest { .. } => {
                 self.crossshard.handle(now, from, message, effects)
             }
             Message::Query { request, query } => self.query(now, from, request, &query, effects),
+            Message::OrderGone(first) if first > self.blocks.last().next() => {
+                self.begin_sync(now, first, effects)
+            }
+            Message::SnapshotRequest(request) => self.snapshot_request(now, from, request, effects),
+            Message::Snapshot(answer) => self.snapshot_answer(now, from, answer, effects),
             // Whatever else passes the link is for beacons or clients, and says nothing to a worker.
             _ => {}
         }
@@ -358,8 +406,11 @@ impl Worker {
     }
 
     fn take_order(&mut self, now: Timestamp, order: &Order, effects: &mut Vec<Effect>) {
-        assert!(self.blocks.take(order), "the caller checked that commit {} is the next", order.commit);
         self.commit_time = order.time;
+        if self.sync.take_order(order) {
+            return self.blocks.pass_over(order.commit);
+        }
+        assert!(self.blocks.take(order), "the caller checked that commit {} is the next", order.commit);
         for transaction in self.mempool.order(now, order, effects) {
             self.settlement.ordered(&transaction);
         }
@@ -370,6 +421,9 @@ impl Worker {
 
     /// Executes every closed block whose batches and receipts are here.
     fn execute_ready(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
+        if !self.is_placed(now, effects) {
+            return;
+        }
         loop {
             if self.chain.diverged().is_some() {
                 return self.pass_ready();
@@ -397,6 +451,9 @@ impl Worker {
             if !absent.is_empty() {
                 return;
             }
+            if !self.knows_usable() {
+                return self.refute(now, effects);
+            }
             let block = self.blocks.pop().expect("the front was looked at above");
             self.executed = block.close.block;
             if block.batches.is_empty() && receipts.is_empty() {
@@ -416,6 +473,10 @@ impl Worker {
                 })
             };
             self.conclude(now, &block, output, &receipts, effects);
+            if self.may_pause && self.checkpoints.is_due_here() {
+                self.paused = true;
+                return;
+            }
         }
     }
 
@@ -503,8 +564,9 @@ impl Worker {
     fn settle_consumed(&mut self) {
         for source in self.rules.shards.iter().filter(|source| *source != self.shard) {
             let seen = &mut self.settled[source.index()];
+            let consumed = self.executor.pair(source).own.cursor();
             for bundle in self.crossshard.verified(source, *seen) {
-                self.settlement.consumed(self.shard, bundle);
+                self.settlement.consumed(self.shard, bundle, consumed);
                 *seen = bundle.record.block;
             }
         }
@@ -713,7 +775,9 @@ impl Worker {
             self.offer(batches, true, effects);
         }
         self.mempool.connected(now, party, effects);
-        self.crossshard.connected(now, party, effects);
+        if !self.sync.is_fetching() {
+            self.crossshard.connected(now, party, effects);
+        }
     }
 
     /// Tells the own beacon what is new, if anything is.
@@ -761,6 +825,7 @@ fn unexecuted(shards: Shards, executor: &Executor, batches: &[Vec<SignedTransact
 impl Machine for Worker {
     fn handle(&mut self, now: Timestamp, input: Input, effects: &mut Vec<Effect>) {
         let before = effects.len();
+        self.paused = false;
         match input {
             Input::Tick => {
                 self.mempool.tick(now, effects);
@@ -775,8 +840,11 @@ impl Machine for Worker {
                 self.settlement.forget_client(client);
                 self.proofs.forget_client(client);
             }
-            Input::Checkpointed(block) => self.checkpoints.stored(block, effects),
-            Input::Snapshot(_) => {}
+            Input::Checkpointed(block) => {
+                self.serving.stored(block);
+                self.checkpoints.stored(block, effects);
+            }
+            Input::Snapshot(result) => self.snapshot_result(result, effects),
             Input::Recalled(number, entry) => {
                 let bytes = entry.and_then(|entry| match *entry {
                     LogEntry::Batch(bytes) => Some(bytes),
@@ -789,6 +857,7 @@ impl Machine for Worker {
         self.traces.observe(now, &effects[before..]);
         let observed = effects.len();
         let executed = self.executed;
+        self.advance_sync(now, effects);
         self.execute_ready(now, effects);
         if self.executed > executed || self.chain.diverged().is_some() {
             self.prove_early(now, effects);
@@ -814,6 +883,8 @@ impl Machine for Worker {
     }
 
     fn deadline(&self) -> Option<Timestamp> {
-        [self.mempool.deadline(), self.crossshard.deadline()].into_iter().flatten().min()
+        let paused = self.paused.then_some(Timestamp(0));
+        let deadlines = [paused, self.mempool.deadline(), self.crossshard.deadline(), self.sync.deadline()];
+        deadlines.into_iter().flatten().min()
     }
 }

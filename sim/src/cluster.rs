@@ -47,6 +47,7 @@ pub fn run(options: Options) -> Result<Report, Box<Violation>> {
 }
 
 pub use measuring::measure;
+pub use syncing::{Lie, SyncReport, Syncing, sync};
 
 /// Microseconds after the start at which all faults are over.
 fn heal_after(options: &Options) -> u64 {
@@ -58,6 +59,7 @@ mod links;
 mod measuring;
 mod parcel;
 mod striking;
+mod syncing;
 
 use self::{parcel::Parcel, striking::Armed};
 
@@ -86,6 +88,8 @@ enum Event {
     Fault(Fault),
     /// With the last certified block of every shard when they were frozen.
     Thaw(Vec<Party>, Vec<BlockIndex>),
+    /// A worker loses all that it kept.
+    Erase(Party),
     Mend(Vec<(AuthorityIndex, AuthorityIndex)>),
     Healed,
     CheckProgress,
@@ -119,6 +123,8 @@ struct Cluster {
     frozen: BTreeMap<usize, Vec<Event>>,
     /// What measures, in a run that is for that.
     probe: Option<Probe>,
+    /// What happens to a worker that has no state, in a run that is for that.
+    syncing: Option<syncing::Scenario>,
 }
 
 impl Cluster {
@@ -168,6 +174,7 @@ impl Cluster {
             armed: Vec::new(),
             frozen: BTreeMap::new(),
             probe: None,
+            syncing: None,
         }
     }
 
@@ -251,6 +258,7 @@ impl Cluster {
             }
             Event::Fault(fault) => self.fault(fault),
             Event::Thaw(machines, certified) => self.thaw(&machines, &certified)?,
+            Event::Erase(party) => self.erase(party),
             Event::Mend(links) => links.iter().for_each(|(from, to)| self.network.mend(*from, *to)),
             Event::Healed => {
                 self.armed.clear();
@@ -365,6 +373,7 @@ impl Cluster {
         };
         for entry in host::entries(&effects) {
             self.monitor.persisted(party, entry)?;
+            self.note_sync(party, entry);
             if let Some(probe) = &mut self.probe {
                 probe.persisted(self.scheduler.now(), party, entry);
             }
@@ -386,7 +395,7 @@ impl Cluster {
                 Effect::Recall(number) => {
                     self.hosts[index].recall(number)?;
                 }
-                Effect::Snapshot(task) => self.hosts[index].snapshot(task),
+                Effect::Snapshot(task) => self.hosts[index].snapshot(&self.setup, task),
                 Effect::Forget(before) => {
                     let keeping = &self.setup.keeping;
                     let retained = match party {
@@ -468,6 +477,10 @@ impl Cluster {
                 let now = self.scheduler.now();
                 let said = self.adversaries.says(now, from, party, message.clone());
                 self.misuse(second, said);
+            } else if self.meddles(party) {
+                if let Some(message) = self.meddle(from, party, &message) {
+                    self.post(from, second, party, &Rc::new(Parcel::new(encode(&message))), 0);
+                }
             } else {
                 self.post(from, second, party, &parcel, 0);
             }

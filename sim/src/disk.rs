@@ -38,6 +38,11 @@ impl SimDisk {
         self.fail_sync = false;
     }
 
+    /// Removes every file.
+    pub fn erase(&mut self) {
+        self.files.clear();
+    }
+
     /// Loses power: of the sectors written since the last sync none, all or some are kept. Returns how many were.
     pub fn lose_power(&mut self) -> Loss {
         let keep = self.random.pick(&[0, 1_000, 500, 900, 100]);

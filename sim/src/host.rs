@@ -1,12 +1,13 @@
 //! The process of one machine: its inbox, its log, its checkpoints, and the steps in which a driver runs it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use fresnel_log::{Log, LogError, Recovered};
-use fresnel_state::CheckpointStore;
+use fresnel_state::{CheckpointStore, snapshot::Publication};
 use fresnel_types::{
     BlockIndex, Checkpoint, Effect, EntryNumber, Input, LogEntry, Machine, Party, Timestamp,
-    snapshot::{SnapshotResult, SnapshotTask},
+    checkpoint::Restored,
+    snapshot::{SnapshotPiece, SnapshotResult, SnapshotTask},
 };
 
 use crate::{
@@ -51,6 +52,8 @@ struct Life {
     machine: AnyMachine,
     log: Log<SimDisk>,
     checkpoints: SimStore,
+    /// The pieces of the checkpoint that is published.
+    published: BTreeMap<SnapshotPiece, Vec<u8>>,
     /// Effects of the last step, waiting for their sync.
     unreleased: Option<Vec<Effect>>,
 }
@@ -143,7 +146,7 @@ impl Host {
                 return Err(broken(format!("{:?} cannot be restored: {error}", self.party)));
             }
         };
-        self.life = Some(Life { machine, log, checkpoints, unreleased: None });
+        self.life = Some(Life { machine, log, checkpoints, published: BTreeMap::new(), unreleased: None });
         self.incarnation += 1;
         self.tick_at = None;
         self.woken = false;
@@ -165,6 +168,14 @@ impl Host {
         }
         self.inbox.clear();
         self.tick_at = None;
+    }
+
+    /// Removes everything that a host that is down kept.
+    pub(crate) fn erase(&mut self) {
+        let disks = self.disks.as_mut().expect("what is kept is lost after the process ended");
+        disks.log.erase();
+        disks.checkpoints.erase();
+        (self.durable, self.forgotten) = (EntryNumber(0), EntryNumber(0));
     }
 
     /// Drops or tears what is unsynced on the disks of a host that is down.
@@ -306,10 +317,16 @@ impl Host {
     }
 
     /// Does what the machine wants of its checkpoint store.
-    pub(crate) fn snapshot(&mut self, task: SnapshotTask) {
+    pub(crate) fn snapshot(&mut self, setup: &Setup, task: SnapshotTask) {
+        let life = self.life.as_mut().expect("effects belong to a running process");
         let result = match task {
-            SnapshotTask::Publish => SnapshotResult::Published(None),
-            SnapshotTask::Read(piece) => SnapshotResult::Read(piece, None),
+            SnapshotTask::Publish => {
+                let restored = life.checkpoints.load().expect("these disks do not fail");
+                let publication = restored.map(|restored| publication(setup, self.party, restored));
+                life.published = publication.iter().flat_map(Publication::pieces).collect();
+                SnapshotResult::Published(publication.map(|publication| Box::new(publication.published)))
+            }
+            SnapshotTask::Read(piece) => SnapshotResult::Read(piece, life.published.get(&piece).cloned()),
         };
         self.inbox.push_back(Input::Snapshot(result));
     }
@@ -327,6 +344,18 @@ impl Host {
         Ok(forgotten.segments)
     }
 }
+
+/// What a worker publishes of its checkpoint.
+fn publication(setup: &Setup, party: Party, restored: Restored) -> Publication {
+    let Party::Worker(_, shard) = party else { unreachable!("only workers have checkpoints") };
+    let portable = fresnel_shard::portable(restored, setup.rules.shards);
+    let portable = portable.expect("a stored checkpoint is one of a worker");
+    Publication::new(portable, setup.rules.shards, shard, PIECE_BYTES)
+        .expect("a stored checkpoint is certified")
+}
+
+/// About the bytes of a chunk and of a part: few, so that the states of simulations have several.
+const PIECE_BYTES: [usize; 2] = [200, 4_000];
 
 /// Entries of an effect list that are to be durable.
 pub(crate) fn entries(effects: &[Effect]) -> impl Iterator<Item = &LogEntry> {

@@ -29,7 +29,7 @@ pub mod suite;
 mod workload;
 
 pub use adversaries::Choice;
-pub use cluster::{measure, run};
+pub use cluster::{Lie, SyncReport, Syncing, measure, run, sync};
 pub use options::{Options, Workers};
 pub use report::{Report, Violation};
 pub use scenario::{Scenario, ScenarioError};

@@ -122,6 +122,7 @@ impl Keeping {
             worker_log_retained: random.pick(&[256 << 10, 1 << 20]),
             beacon_log_retained: random.pick(&[3 << 20, 6 << 20]),
             checkpointing: Checkpointing {
+                blocks: random.pick(&[4, 64, 256]),
                 interval: random.pick(&[0, 100_000, 1_000_000, 5_000_000, 20_000_000]),
                 bytes_max: random.pick(&[2_000, 128 << 20]),
             },

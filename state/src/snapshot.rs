@@ -36,10 +36,14 @@
 //! They hash to what the manifest says, and the last record among them is the certified one; nobody attests the rest.
 
 pub mod chunk;
+pub mod listing;
 pub mod manifest;
+pub mod publication;
 
 pub use chunk::{Chunk, ChunkError, Leaf, Prefix, cut};
+pub use listing::Listing;
 pub use manifest::{Assembly, ListedChunk, ListedPart, Manifest, ManifestError, Part, Sequence};
+pub use publication::{PIECE_BYTES, Publication, groups};
 
 #[cfg(test)]
 mod tests;

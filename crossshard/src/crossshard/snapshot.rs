@@ -3,11 +3,13 @@
 
 use std::sync::Arc;
 
-use fresnel_types::{AuthorityIndex, Bundle, Receipt, Record, ShardId, Timestamp, verify::Rules};
+use fresnel_types::{
+    AuthorityIndex, Bundle, Close, Receipt, Record, ShardId, Timestamp, leaves::PairLeaf, verify::Rules,
+};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::CrossShard;
-use crate::inbox::Head;
+use crate::inbox::{Head, Inbox};
 
 /// A piece of what is in hand; only [`CrossShard::restore`] knows what it means.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -22,6 +24,25 @@ enum Part {
     Bundle(Bundle),
 }
 
+impl Piece {
+    /// The source that it is about, at a worker of `shard`.
+    fn source(&self, shard: ShardId, rules: &Rules) -> Result<ShardId, &'static str> {
+        let source = match &self.0 {
+            Part::Inbox(source, _) => *source,
+            Part::Bundle(bundle) if bundle.destination == shard => bundle.record.shard,
+            Part::Bundle(_) => return Err("a bundle in hand is for another shard"),
+        };
+        let count = rules.shards.count();
+        if matches!(&self.0, Part::Bundle(bundle) if bundle.record.pairs.len() != count) {
+            return Err("a bundle in hand is of another chain");
+        }
+        if source == shard || !rules.shards.contains(source) {
+            return Err("an inbox of a foreign shard");
+        }
+        Ok(source)
+    }
+}
+
 impl CrossShard {
     /// What is in hand.
     pub fn snapshot(&self) -> impl Iterator<Item = Piece> {
@@ -30,6 +51,58 @@ impl CrossShard {
             let bundles = inbox.durable().cloned().map(Part::Bundle);
             std::iter::once(Part::Inbox(source, inbox.head())).chain(bundles).map(Piece)
         })
+    }
+
+    /// Takes over what a peer's had in hand, instead of the own authority's: it is believed as the log certifies records
+    /// that follow from it. `pairs` are the certified leaves of the own shard.
+    ///
+    /// # Errors
+    /// What is wrong with the pieces.
+    pub fn adopt(
+        authority: AuthorityIndex,
+        shard: ShardId,
+        rules: Arc<Rules>,
+        pieces: impl IntoIterator<Item = Piece>,
+        own: impl IntoIterator<Item = (Record, Vec<Vec<Receipt>>)>,
+        pairs: &dyn Fn(ShardId) -> PairLeaf,
+    ) -> Result<Self, &'static str> {
+        let mut cross = Self::new(authority, shard, rules);
+        cross.restore_outbox(own)?;
+        for piece in pieces {
+            let inbox = &mut cross.inboxes[piece.source(shard, &cross.rules)?.index()];
+            match piece.0 {
+                Part::Inbox(_, head) => inbox.adopt_head(head),
+                Part::Bundle(bundle) => inbox.adopt_bundle(bundle)?,
+            }
+        }
+        let begins = |source: ShardId| cross.inboxes[source.index()].reaches_back_to(&pairs(source));
+        if cross.others().all(begins) { Ok(cross) } else { Err("an inbox begins too late") }
+    }
+
+    /// Whether every record is here that a block with input which ends so takes counters from.
+    pub fn knows(&self, close: &Close, pairs: &dyn Fn(ShardId) -> PairLeaf) -> bool {
+        let knows = |source: ShardId| {
+            self.inboxes[source.index()].knows(close.usable[source.index()], &pairs(source))
+        };
+        self.others().all(knows)
+    }
+
+    /// Whether what a peer gave turned out wrong before any of it was certified.
+    pub fn is_refuted(&self) -> bool {
+        self.inboxes.iter().any(Inbox::is_refuted)
+    }
+
+    fn restore_outbox(
+        &mut self,
+        own: impl IntoIterator<Item = (Record, Vec<Vec<Receipt>>)>,
+    ) -> Result<(), &'static str> {
+        for (record, outbox) in own {
+            self.outbox.push(&record, outbox);
+            if !self.outbox.newest_matches() {
+                return Err("an own record did not emit what is kept with it");
+            }
+        }
+        Ok(())
     }
 
     /// The position of the oldest own record that is kept with what it owes; none before the first.
@@ -50,25 +123,12 @@ impl CrossShard {
         own: impl IntoIterator<Item = (Record, Vec<Vec<Receipt>>)>,
     ) -> Result<Self, &'static str> {
         let mut cross = Self::new(authority, shard, rules);
-        for (record, outbox) in own {
-            cross.outbox.push(&record, outbox);
-            if !cross.outbox.newest_matches() {
-                return Err("an own record did not emit what is kept with it");
-            }
-        }
-        for Piece(part) in pieces {
-            let source = match &part {
-                Part::Inbox(source, _) => *source,
-                Part::Bundle(bundle) => bundle.record.shard,
-            };
-            if source == shard || !cross.rules.shards.contains(source) {
-                return Err("an inbox of a foreign shard");
-            }
-            let inbox = &mut cross.inboxes[source.index()];
-            match part {
+        cross.restore_outbox(own)?;
+        for piece in pieces {
+            let inbox = &mut cross.inboxes[piece.source(shard, &cross.rules)?.index()];
+            match piece.0 {
                 Part::Inbox(_, head) => inbox.restore_head(head)?,
-                Part::Bundle(bundle) if bundle.destination == shard => inbox.restore_bundle(bundle)?,
-                Part::Bundle(_) => return Err("a bundle in hand is for another shard"),
+                Part::Bundle(bundle) => inbox.restore_bundle(bundle)?,
             }
         }
         for source in cross.others() {

@@ -1,7 +1,7 @@
 //! An inbox for a checkpoint: the bundles that are durable and not consumed, and the marks along the chain. What peers
 //! said and nobody confirmed stands in no log either.
 
-use fresnel_types::{BlockIndex, Bundle, RecordDigest, mmr::Mmr};
+use fresnel_types::{BlockIndex, Bundle, RecordDigest, leaves::PairLeaf, mmr::Mmr};
 use wincode::{SchemaRead, SchemaWrite};
 
 use super::{Entry, Inbox};
@@ -59,8 +59,57 @@ impl Inbox {
         Ok(())
     }
 
+    /// Begins after records that a peer says came before; nothing that it says is believed until the log certifies a record
+    /// that follows. Its bundles follow through [`Self::adopt_bundle`].
+    pub(crate) fn adopt_head(&mut self, head: Head) {
+        let first = head.before.count();
+        (self.first, self.consumed, self.verified, self.held) = (first, first, first, first);
+        self.range = head.before.clone();
+        self.verified_range = head.before.clone();
+        self.dropped_range = head.before;
+        self.adopted = Some(first);
+    }
+
+    /// Takes the next bundle that a peer gave, in order.
+    pub(crate) fn adopt_bundle(&mut self, bundle: Bundle) -> Result<(), &'static str> {
+        self.restore_next(bundle, false)
+    }
+
+    /// Whether this begins early enough for a shard whose leaf about the source is this: no receipt that is not consumed
+    /// comes before.
+    pub(crate) fn reaches_back_to(&self, leaf: &PairLeaf) -> bool {
+        match self.entries.front() {
+            Some(entry) => {
+                let end = self.emitted(&entry.bundle.record);
+                let first = end.and_then(|end| end.checked_sub(entry.bundle.receipts.len() as u64));
+                first.is_some_and(|first| first <= leaf.own.cursor())
+            }
+            None => self.first == 0 && leaf.peer_block == BlockIndex(0) && leaf.own.cursor() == 0,
+        }
+    }
+
+    /// Whether the newest record up to `usable` is here, unless the leaf was copied from it or it is none. What a peer gave
+    /// lacks it only when the peer left it out: without input a block needs none.
+    pub(crate) fn knows(&self, usable: BlockIndex, leaf: &PairLeaf) -> bool {
+        self.adopted.is_none() || usable <= leaf.peer_block || !self.begins_after(usable)
+    }
+
+    /// Whether the first record is of a later block.
+    pub(super) fn begins_after(&self, block: BlockIndex) -> bool {
+        self.first > 0 && self.entries.front().is_none_or(|entry| entry.bundle.record.block > block)
+    }
+
+    /// Whether what a peer gave was contradicted before any of it was certified: then it may begin anywhere.
+    pub(crate) fn is_refuted(&self) -> bool {
+        self.refuted
+    }
+
     /// Takes the next bundle, in order. What the log held was believed.
     pub(crate) fn restore_bundle(&mut self, bundle: Bundle) -> Result<(), &'static str> {
+        self.restore_next(bundle, true)
+    }
+
+    fn restore_next(&mut self, bundle: Bundle, trusted: bool) -> Result<(), &'static str> {
         let record = &bundle.record;
         let dropped = self.first > 0 && self.entries.is_empty();
         if record.position != self.end()
@@ -75,7 +124,7 @@ impl Inbox {
         if record.position < self.verified {
             self.verified_range.append_record(&digest);
         }
-        self.entries.push_back(Entry { bundle, digest, trusted: true });
+        self.entries.push_back(Entry { bundle, digest, trusted });
         Ok(())
     }
 

@@ -31,26 +31,19 @@ impl AlternatingStore {
     /// Opens both databases in `folder`, or makes them. One that is damaged counts as not there.
     ///
     /// # Errors
-    /// When the disk fails or is full, when another version of the code wrote them, or when both are damaged.
+    /// When the disk fails or is full, or when another version of the code wrote them.
     pub(crate) fn open(folder: &Path) -> Result<Self, StoreError> {
         reject_first_layout(folder)?;
         let folders = NAMES.map(|name| folder.join(name));
-        let mut damages = Vec::new();
         let mut stores = [None, None];
         for (store, folder) in stores.iter_mut().zip(&folders) {
             match open(folder) {
                 Ok(opened) => *store = Some(opened),
                 Err(error) if error.is_damage() => {
                     tracing::error!(folder = %folder.display(), ?error, "a checkpoint is damaged");
-                    damages.push(error);
                 }
                 Err(error) => return Err(error),
             }
-        }
-        if damages.len() == NAMES.len()
-            && let Some(error) = damages.pop()
-        {
-            return Err(error);
         }
         let mut opened = Self { folders, stores, newest: 0, lacking: None };
         // The first checkpoint goes to the first database.

@@ -7,7 +7,9 @@ use std::{
 };
 
 use fresnel_log::Options;
-use fresnel_types::{AuthorityIndex, BlockIndex, CommitIndex, EntryNumber, LogEntry, Round, Timestamp};
+use fresnel_types::{
+    AuthorityIndex, BlockIndex, Checkpoint, CommitIndex, EntryNumber, LogEntry, Round, Timestamp,
+};
 
 use super::*;
 use crate::inbox::Inbox;
@@ -175,7 +177,7 @@ fn checkpoints_leave_and_segments_go_once_all_is_durable() {
     let (inbox, receiver) = Inbox::new();
     inbox.offer(Input::Connected(beacon(1))).expect("room");
     inbox.stop();
-    let (sender, checkpoints) = crossbeam_channel::bounded(1);
+    let (sender, work) = crate::checkpoints::channel();
     let counters = Arc::new(Counters::default());
     let driver = Driver {
         machine: Box::new(Saver),
@@ -196,7 +198,11 @@ fn checkpoints_leave_and_segments_go_once_all_is_durable() {
     assert_eq!(events[1..], removed.collect::<Vec<_>>());
     assert_eq!(events[0], "sync");
     assert!((180_000..190_000).contains(&counters.log_bytes_deleted.load(Relaxed)), "{counters:?}");
-    assert_eq!(checkpoints.iter().map(|checkpoint| checkpoint.block).collect::<Vec<_>>(), [BlockIndex(3)]);
+    let stored = |work| match work {
+        Work::Store(checkpoint) => checkpoint.block,
+        Work::Serve(task) => panic!("nobody asked for {task:?}"),
+    };
+    assert_eq!(work.iter().map(stored).collect::<Vec<_>>(), [BlockIndex(3)]);
 }
 
 #[test]

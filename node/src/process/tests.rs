@@ -182,7 +182,7 @@ impl Cluster {
     fn start(&self, position: usize) -> Result<Running, NodeError> {
         let process = &self.topology.processes[position];
         Running::start(&self.setup(position), |role, restored, log, _| {
-            assert_eq!(restored, None, "toys keep nothing");
+            assert!(matches!(restored, Kept::Checkpoint(None)), "toys keep nothing: {restored:?}");
             assert!(log.entries.is_empty(), "toys keep nothing");
             let own = roles::party(process.authority, role).expect("a machine");
             Ok(Box::new(Toy { own, heard: Arc::clone(&self.heard) }))

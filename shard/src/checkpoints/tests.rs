@@ -25,7 +25,11 @@ fn record(block: u64) -> Record {
 }
 
 fn checkpoints(interval: u64, bytes_max: usize) -> Checkpoints {
-    Checkpoints::new(Checkpointing { interval, bytes_max }, Timestamp(0), WriteSet::default())
+    Checkpoints::new(
+        Checkpointing { blocks: u64::MAX, interval, bytes_max },
+        Timestamp(0),
+        WriteSet::default(),
+    )
 }
 
 /// Gathers a block that changes nothing; records before position `oldest` are needed no more.

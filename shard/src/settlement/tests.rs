@@ -108,10 +108,10 @@ fn a_request_is_settled_when_consumed_in_a_certified_record() {
     settlement.listen(CLIENT, id(1));
     run(&mut settlement, 1, &[1], vec![request(0, 1)], &[]);
     settlement.certified(BlockIndex(1));
-    settlement.consumed(OWN, &bundle(0, &[]));
+    settlement.consumed(OWN, &bundle(0, &[]), 0);
     assert_eq!(heard(&mut settlement).last(), Some(&(1, Level::Final, false)));
     assert_eq!(settlement.in_flight(), 1);
-    settlement.consumed(OWN, &bundle(1, &[]));
+    settlement.consumed(OWN, &bundle(1, &[]), 0);
     assert_eq!(heard(&mut settlement), vec![(1, Level::Settled, false)]);
     assert_eq!(settlement.in_flight(), 0);
 }
@@ -122,7 +122,7 @@ fn a_bounced_request_is_settled_when_the_bounce_is_consumed_and_certified() {
     settlement.listen(CLIENT, id(1));
     run(&mut settlement, 1, &[1], vec![request(0, 1)], &[]);
     settlement.certified(BlockIndex(1));
-    settlement.consumed(OWN, &bundle(1, &[1]));
+    settlement.consumed(OWN, &bundle(1, &[1]), 0);
     run(&mut settlement, 5, &[], vec![], &[1]);
     assert_eq!(heard(&mut settlement).last(), Some(&(1, Level::Final, false)));
     assert_eq!(settlement.in_flight(), 1);
@@ -136,7 +136,7 @@ fn news_of_consumption_before_news_of_the_own_certificate_waits_for_it() {
     let mut settlement = Settlement::default();
     settlement.listen(CLIENT, id(1));
     run(&mut settlement, 1, &[1], vec![request(0, 1)], &[]);
-    settlement.consumed(OWN, &bundle(1, &[]));
+    settlement.consumed(OWN, &bundle(1, &[]), 0);
     assert_eq!(heard(&mut settlement).last(), Some(&(1, Level::Executed, false)));
     settlement.certified(BlockIndex(1));
     assert_eq!(heard(&mut settlement), vec![(1, Level::Settled, false)]);

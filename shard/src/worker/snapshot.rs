@@ -31,39 +31,39 @@ enum Piece {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
-struct Head {
+pub(super) struct Head {
     executed: BlockIndex,
     commit: CommitIndex,
     commit_time: Timestamp,
     /// The batches of the open block.
     open: Vec<OrderedBatch>,
-    chain: chain::Head,
+    pub(super) chain: chain::Head,
     /// From which position on the own records are kept with what they owe.
-    oldest_own: u64,
+    pub(super) oldest_own: u64,
 }
 
 /// What is in hand, taken apart.
-struct Pieces {
-    head: Head,
+pub(super) struct Pieces {
+    pub(super) head: Head,
     blocks: Vec<Block>,
     mempool: Vec<fresnel_mempool::Piece>,
-    crossshard: Vec<fresnel_crossshard::Piece>,
+    pub(super) crossshard: Vec<fresnel_crossshard::Piece>,
 }
 
 /// What a block emitted, one list per shard.
 type Outbox = Vec<Vec<Receipt>>;
 
 /// The sequences of the store.
-struct Sequences {
-    records: Vec<Record>,
+pub(super) struct Sequences {
+    pub(super) records: Vec<Record>,
     /// With their positions.
-    outcomes: Vec<(u64, Outcomes)>,
+    pub(super) outcomes: Vec<(u64, Outcomes)>,
 }
 
 impl Worker {
     /// Takes a checkpoint when one is due, and hands it out when its record is certified.
     pub(super) fn take_checkpoint(&mut self, now: Timestamp, effects: &mut Vec<Effect>) {
-        if self.chain.diverged().is_some() {
+        if self.chain.diverged().is_some() || self.sync.is_under_way() {
             return;
         }
         if self.checkpoints.is_due(now)
@@ -126,6 +126,7 @@ impl Worker {
         let rules = config.rules.clone();
         let batching = config.batching.clone();
         let mut worker = Self::new(config, executor, tree, checkpoints);
+        worker.serving.stored(last.block);
         worker.executed = head.executed;
         worker.undo.starts_after(last.block);
         worker.commit_time = head.commit_time;
@@ -149,7 +150,7 @@ impl Worker {
     }
 
     /// Tells settlement what own blocks did; gives back what those from position `oldest_own` on emitted.
-    fn execute_again(&mut self, outcomes: Vec<(u64, Outcomes)>, oldest_own: u64) -> Vec<Outbox> {
+    pub(super) fn execute_again(&mut self, outcomes: Vec<(u64, Outcomes)>, oldest_own: u64) -> Vec<Outbox> {
         let mut outboxes = Vec::new();
         for (position, mut outcomes) in outcomes {
             let (block, fresh) = (outcomes.block, std::mem::take(&mut outcomes.fresh));
@@ -181,7 +182,7 @@ impl Worker {
 }
 
 impl Pieces {
-    fn read(in_hand: &[Vec<u8>]) -> Result<Self, &'static str> {
+    pub(super) fn read(in_hand: &[Vec<u8>]) -> Result<Self, &'static str> {
         let (mut heads, mut blocks, mut mempool, mut crossshard) = (vec![], vec![], vec![], vec![]);
         for item in in_hand {
             match codec::decode(item).map_err(|_| "an item in hand is malformed")? {
@@ -197,7 +198,7 @@ impl Pieces {
 }
 
 impl Sequences {
-    fn read(restored: &Restored, shards: Shards) -> Result<Self, &'static str> {
+    pub(super) fn read(restored: &Restored, shards: Shards) -> Result<Self, &'static str> {
         let records: Result<Vec<Record>, _> =
             restored.records.iter().map(|item| codec::decode(item)).collect();
         let records = records.map_err(|_| "a record is malformed")?;
@@ -217,7 +218,11 @@ impl Sequences {
 }
 
 /// The tree of leaves that were read from a disk.
-fn tree(leaves: &[(StateKey, Vec<u8>)], shards: Shards, shard: ShardId) -> Result<Tree, &'static str> {
+pub(super) fn tree(
+    leaves: &[(StateKey, Vec<u8>)],
+    shards: Shards,
+    shard: ShardId,
+) -> Result<Tree, &'static str> {
     let ascending = leaves.is_sorted_by(|(before, _), (after, _)| before < after);
     if !ascending || leaves.iter().any(|(key, _)| key.shard(shards) != shard) {
         return Err("the leaves are not ascending ones of this shard");
@@ -229,7 +234,7 @@ fn tree(leaves: &[(StateKey, Vec<u8>)], shards: Shards, shard: ShardId) -> Resul
 }
 
 /// The records from position `oldest` on with what they emitted.
-fn own_records(
+pub(super) fn own_records(
     records: &[Record],
     outboxes: Vec<Outbox>,
     oldest: u64,

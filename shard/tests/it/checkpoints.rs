@@ -27,7 +27,7 @@ use crate::{
 const ACCOUNTS: u8 = 20;
 
 /// Due after every block.
-const EAGER: Checkpointing = Checkpointing { interval: 0, bytes_max: usize::MAX };
+const EAGER: Checkpointing = Checkpointing { blocks: u64::MAX, interval: 0, bytes_max: usize::MAX };
 
 fn toy(shards: u16, checkpointing: Checkpointing) -> Toy {
     let parameters = Parameters { account_minimum: Amount(50), ..Parameters::default() };

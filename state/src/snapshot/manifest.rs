@@ -10,7 +10,10 @@ use fresnel_types::{
 };
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::chunk::{Chunk, ChunkError, Prefix};
+use super::{
+    chunk::{Chunk, ChunkError, Prefix},
+    listing::Listing,
+};
 
 /// What a snapshot is of, and of what it consists.
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
@@ -114,20 +117,7 @@ impl Manifest {
             attested: self.attested.clone(),
         };
         proof.check_certified(genesis, &chain, verifier).map_err(ManifestError::Record)?;
-        let shard = Prefix::of_shard(genesis.shards, self.record.shard);
-        let mut next = Some(shard.key);
-        for (number, chunk) in self.chunks.iter().enumerate() {
-            let within = chunk.prefix.is_whole()
-                && chunk.prefix.depth >= shard.depth
-                && shard.contains(&chunk.prefix.key);
-            if Some(chunk.prefix.key) != next || !within {
-                return Err(ManifestError::Chunks(number));
-            }
-            next = chunk.prefix.end();
-        }
-        if self.chunks.is_empty() || next != shard.end() {
-            return Err(ManifestError::Chunks(self.chunks.len()));
-        }
+        self.listing(genesis.shards).map_err(ManifestError::Chunks)?;
         let dense = self.parts.is_sorted_by(|before, after| {
             before.sequence < after.sequence
                 || before.sequence == after.sequence
@@ -139,6 +129,10 @@ impl Manifest {
         } else {
             Err(ManifestError::Parts)
         }
+    }
+
+    fn listing(&self, shards: Shards) -> Result<Listing, usize> {
+        Listing::new(shards, self.record.shard, self.record.state, self.chunks.clone())
     }
 
     /// The numbers of the items of a sequence: from the first, below the last.
@@ -180,7 +174,7 @@ impl Part {
 /// A snapshot whose chunks come one by one, in any order and from anybody.
 #[derive(Debug)]
 pub struct Assembly {
-    shards: Shards,
+    listing: Listing,
     manifest: Manifest,
     /// Which chunks were accepted.
     accepted: Vec<bool>,
@@ -199,7 +193,8 @@ impl Assembly {
     ) -> Result<Self, ManifestError> {
         manifest.verify(genesis, verifier)?;
         let (accepted, missing) = (vec![false; manifest.chunks.len()], manifest.chunks.len());
-        Ok(Self { shards: genesis.shards, manifest, accepted, missing })
+        let listing = manifest.listing(genesis.shards).map_err(ManifestError::Chunks)?;
+        Ok(Self { listing, manifest, accepted, missing })
     }
 
     /// What is put together.
@@ -222,16 +217,7 @@ impl Assembly {
     /// # Errors
     /// What is wrong with them.
     pub fn accept(&mut self, number: usize, bytes: &[u8]) -> Result<Chunk, ChunkError> {
-        let listed = self.manifest.chunks.get(number).ok_or(ChunkError::Place)?;
-        let chunk = Chunk::from_bytes(bytes)?;
-        if chunk.prefix != listed.prefix
-            || chunk.leaves.len() as u64 != listed.leaves
-            || hash::leaf(bytes) != listed.hash
-        {
-            return Err(ChunkError::Place);
-        }
-        let record = &self.manifest.record;
-        chunk.verify(self.shards, record.shard, &record.state)?;
+        let chunk = self.listing.check(number, bytes)?;
         self.missing -= usize::from(!std::mem::replace(&mut self.accepted[number], true));
         Ok(chunk)
     }

@@ -143,13 +143,21 @@ fn damage_of_either_database_leaves_the_other() {
 }
 
 #[test]
-fn both_damaged_is_an_error_and_so_is_the_first_layout() {
+fn where_both_are_damaged_a_checkpoint_anew_is_the_first_and_the_first_layout_is_an_error() {
     let folder = tempfile::tempdir().expect("a temporary folder");
     stored(folder.path(), 4);
     for side in NAMES {
         fs::write(folder.path().join(side).join("CURRENT"), "nonsense").expect("own folder");
     }
-    assert!(AlternatingStore::open(folder.path()).is_err_and(|error| error.is_damage()));
+    let mut store = opened(folder.path());
+    assert_eq!(store.load().expect("nothing to read"), None);
+    let anew = Checkpoint { anew: true, ..checkpoint(9) };
+    store.store(&anew).expect("room");
+    store.store(&checkpoint(10)).expect("room");
+    let mut contents = Contents::default();
+    [anew, checkpoint(10)].iter().for_each(|checkpoint| contents.take_over(checkpoint));
+    drop(store);
+    assert_eq!(opened(folder.path()).load().expect("a store"), Some(contents.restored()));
     let folder = tempfile::tempdir().expect("a temporary folder");
     drop(RocksStore::open(folder.path()).expect("a new database"));
     let error = AlternatingStore::open(folder.path()).err().expect("the first layout");
