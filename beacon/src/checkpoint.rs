@@ -1,14 +1,14 @@
 //! A checkpoint of the beacon as entries of its own log: from the last complete one on, the log restores the beacon.
 //!
 //! The first piece holds the [`Head`], the others the *body*: sections, each behind its length as a little-endian u64, cut
-//! into pieces without regard to where a section ends. First come the pasts of the own payload, one per shard, then the
-//! evidence against others, then the sections of the [`LedgerState`]. What vertices the DAG holds above the floor, who voted for what, and the commits that
+//! into pieces without regard to where a section ends. First come the pasts of the own payload, one per shard, then who
+//! was ever seen, the evidence against others, then the sections of the [`LedgerState`]. What vertices the DAG holds above the floor, who voted for what, and the commits that
 //! ordered them are not in it: those entries of the log stay.
 
 use std::sync::Arc;
 
 use fresnel_types::{
-    Commit, CommitIndex, Entries, EntryNumber, Evidence, LogEntry, Round, Timestamp, codec,
+    Commit, CommitIndex, Entries, EntryNumber, Evidence, LogEntry, Round, SignedHead, Timestamp, codec,
     log_entry::CheckpointPiece, verify::Rules,
 };
 use wincode::{SchemaRead, SchemaWrite};
@@ -30,6 +30,8 @@ pub(crate) struct Head {
     pub(crate) round: Round,
     /// The time of the last own vertex.
     pub(crate) time: Timestamp,
+    /// The round above which anything may be signed; none when that is not known yet.
+    pub(crate) resumed: Option<Round>,
 }
 
 /// A checkpoint as it is read back.
@@ -37,6 +39,7 @@ pub(crate) struct Head {
 pub(crate) struct Checkpoint {
     pub(crate) head: Head,
     pub(crate) past: Vec<Past>,
+    pub(crate) known: Vec<SignedHead>,
     pub(crate) evidence: Vec<Evidence>,
     pub(crate) state: LedgerState,
 }
@@ -88,23 +91,29 @@ impl Checkpoint {
             codec::decode(section).map_err(malformed)
         });
         let past = past.collect::<Result<_, CheckpointError>>()?;
-        let evidence = sections.next().ok_or(StateError::Sections).map_err(malformed)?;
-        let evidence = codec::decode(evidence).map_err(malformed)?;
+        let mut section = || sections.next().ok_or(StateError::Sections).map_err(malformed);
+        let known = codec::decode(section()?).map_err(malformed)?;
+        let evidence = codec::decode(section()?).map_err(malformed)?;
         let state = LedgerState::of_sections(rules, &mut sections).map_err(malformed)?;
         if !sections.0.is_empty() || state.digest() != head.commit.state {
             return Err(CheckpointError::State);
         }
-        Ok(Self { head, past, evidence, state })
+        Ok(Self { head, past, known, evidence, state })
     }
 }
 
 /// The body of a checkpoint.
 pub(crate) fn body<'a>(
     past: impl Iterator<Item = &'a Past>,
+    known: &Vec<SignedHead>,
     evidence: &Vec<Evidence>,
     state: &LedgerState,
 ) -> Vec<u8> {
-    joined(past.map(codec::encode).chain([codec::encode(evidence)]).chain(state.sections()))
+    joined(
+        past.map(codec::encode)
+            .chain([codec::encode(known), codec::encode(evidence)])
+            .chain(state.sections()),
+    )
 }
 
 /// Sections, each behind its length.
@@ -169,9 +178,9 @@ mod tests {
             vertices: vec![],
             state: state.digest(),
         };
-        let head = Head { commit, entry: EntryNumber(5), round: Round(9), time: Timestamp(7) };
+        let head = Head { commit, entry: EntryNumber(5), round: Round(9), time: Timestamp(7), resumed: None };
         let past: Vec<Past> = rules.shards.iter().map(|_| Past::default()).collect();
-        let body = body(past.iter(), &vec![], &state);
+        let body = body(past.iter(), &vec![], &vec![], &state);
         let mut entries = vec![];
         loop {
             let next = piece(&head, &body, u32::try_from(entries.len()).expect("few"));

@@ -19,6 +19,7 @@ pub mod orderer;
 pub mod pacing;
 mod pending;
 mod proposals;
+mod resuming;
 pub mod rule;
 #[cfg(test)]
 mod scenario;

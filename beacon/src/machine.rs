@@ -23,7 +23,7 @@ use std::{
 use fresnel_crypto::SigningKey;
 use fresnel_types::{
     AuthorityIndex, Certificate, CommitDigest, CommitIndex, Effect, Evidence, Input, LogEntry, Machine,
-    Message, Party, Round, SignedVertex, Timestamp, VertexHead, VertexRef, Vote,
+    Message, Party, Round, SignedHead, SignedVertex, Timestamp, VertexHead, VertexRef, Vote,
     status::{Answer, BeaconStatus, Query},
     verify::Rules,
 };
@@ -43,6 +43,7 @@ use crate::{
     pacing::{Pacer, Pacing},
     pending::Pending,
     proposals::Proposals,
+    resuming::{Resuming, RoundAnswer},
     slots::{Added, Slots},
     streams::Streams,
 };
@@ -98,6 +99,11 @@ pub struct Beacon {
     /// Per author: the highest round it is known to have reached.
     announced: Vec<Round>,
     stall: Stall,
+    resuming: Resuming,
+    /// The highest round of an own vertex or vote.
+    signed: Round,
+    /// The head of a vertex of each other authority that was ever seen.
+    known: BTreeMap<AuthorityIndex, SignedHead>,
     /// The first evidence against each authority.
     evidence: BTreeMap<AuthorityIndex, Evidence>,
     counters: Counters,
@@ -145,7 +151,7 @@ impl Beacon {
             digest,
             floor: self.orderer.floor(),
             accused: u16::try_from(self.evidence.len()).expect("at most one per authority"),
-            resuming: false,
+            resuming: !self.resuming.may_sign(self.dag.top().next()),
         }
     }
 
@@ -200,6 +206,9 @@ impl Beacon {
                 again: now.plus(pacing.resend_min),
                 wait: pacing.resend_min,
             },
+            resuming: Resuming::asking(authority, now, pacing.resend_min),
+            signed: Round(0),
+            known: BTreeMap::new(),
             evidence: BTreeMap::new(),
             counters: Counters::default(),
             pacer: Pacer::new(pacing, rules.parameters.wait_max, size, now),
@@ -233,9 +242,18 @@ impl Beacon {
 
     /// Keeps a signed vertex, and the evidence if it is the second of its slot.
     fn keep(&mut self, reference: &VertexRef, vertex: &Arc<SignedVertex>, out: &mut Vec<Effect>) {
+        self.know(vertex);
         if let Added::Equivocation(first) = self.slots.add(reference, Arc::clone(vertex)) {
             let evidence = Evidence::Vertices { first: first.signed_head(), second: vertex.signed_head() };
             self.accuse(evidence, out);
+        }
+    }
+
+    /// Remembers for good that an authority was here.
+    fn know(&mut self, vertex: &SignedVertex) {
+        let author = vertex.vertex.head.author;
+        if author != self.me && !self.known.contains_key(&author) {
+            self.known.insert(author, vertex.signed_head());
         }
     }
 
@@ -294,6 +312,12 @@ impl Beacon {
                     let last = self.last();
                     self.catch_up.receive(peer, range, last);
                 }
+                Message::RoundRequest(asked) => self.answer_round_request(peer, asked, out),
+                Message::RoundAnswer { asked, yours, highest, complete } => {
+                    let known = yours.is_some_and(|yours| yours.head.author == self.me);
+                    let highest = highest.map_or(Round(0), |certificate| certificate.vertex.round);
+                    self.resuming.answer(peer, asked, RoundAnswer { known, highest, complete });
+                }
                 _ => self.counters.dropped += 1,
             },
             _ => self.counters.dropped += 1,
@@ -350,6 +374,7 @@ impl Machine for Beacon {
             | Input::Recalled(..)
             | Input::Snapshot(_) => {}
         }
+        self.resume(effects);
         self.settle(now, effects);
         if self.propose(now, effects) {
             self.settle(now, effects);
@@ -369,11 +394,12 @@ impl Machine for Beacon {
         let deadlines = [
             votes,
             self.due(),
-            self.proposals.deadline(),
+            self.proposals.deadline().filter(|_| self.resuming.above().is_some()),
             self.fetch.deadline(),
             self.healing_deadline(),
             self.catch_up.deadline(),
             self.streams.deadline(),
+            self.resuming.deadline().filter(|_| !self.others.is_empty()),
         ];
         deadlines.into_iter().flatten().min()
     }

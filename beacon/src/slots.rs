@@ -212,6 +212,11 @@ impl Slots {
         (!std::mem::replace(&mut slot.certificate_durable, true)).then(|| certificate.clone())
     }
 
+    /// A certificate of the highest round of which one is held.
+    pub(crate) fn highest_certificate(&self) -> Option<&Certificate> {
+        self.slots.values().rev().find_map(|slot| slot.certificate.as_ref())
+    }
+
     /// Own votes from a round on, in slots of which no vertex is certified.
     pub(crate) fn open_own_votes(&self, from: Round) -> impl Iterator<Item = &Vote> {
         self.slots

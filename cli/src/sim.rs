@@ -61,6 +61,9 @@ pub(crate) struct Arguments {
     /// Place the authorities in the regions of a public cloud around the world.
     #[arg(long)]
     regions: bool,
+    /// Let an authority lose its disk, if there are no adversaries.
+    #[arg(long)]
+    disk_loss: bool,
     /// Print one JSON object instead of lines.
     #[arg(long)]
     json: bool,
@@ -149,6 +152,7 @@ impl Arguments {
             rule: self.rule,
             links: if self.regions { Links::Regions } else { Links::Drawn },
             scenario: None,
+            disk_loss: self.disk_loss,
         }
     }
 }

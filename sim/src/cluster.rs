@@ -60,8 +60,9 @@ mod measuring;
 mod parcel;
 mod striking;
 mod syncing;
+mod witnessing;
 
-use self::{parcel::Parcel, striking::Armed};
+use self::{parcel::Parcel, striking::Armed, witnessing::Witnesses};
 
 enum Event {
     Start(usize),
@@ -108,6 +109,7 @@ struct Cluster {
     network: Network,
     workload: Workload,
     monitor: Monitor,
+    witnesses: Witnesses,
     verifier: Verifier,
     random: Random,
     /// Microseconds of a sync, by authority.
@@ -157,6 +159,7 @@ impl Cluster {
             network: Network::new(options.authorities, options.links, Random::new(options.seed, "network")),
             workload: Workload::new(options, &setup.chain, start),
             monitor: Monitor::new(&setup.genesis, adversaries.set()).with_replay(&setup.genesis),
+            witnesses: Witnesses::default(),
             verifier: Verifier::with_seed(random.bytes()).remembering(SIGNATURES_REMEMBERED),
             index: parties.iter().copied().zip(0..).collect(),
             twins: twins.into_iter().zip(parties.len()..).collect(),
@@ -340,8 +343,10 @@ impl Cluster {
 
     fn step(&mut self, index: usize) -> Result<(), Broken> {
         let now = self.scheduler.now();
+        let stepped = self.hosts[index].step(now)?;
+        self.witnessed(index);
         let host = &mut self.hosts[index];
-        match host.step(now)? {
+        match stepped {
             Stepped::Failed => self.disk_failed(index),
             Stepped::Idle => self.schedule_tick(index),
             Stepped::Busy { dirty } => {
@@ -512,6 +517,7 @@ impl Cluster {
         let (now, party) = (self.scheduler.now(), self.hosts[to].party);
         let said = self.adversaries.hears(now, party, from, &message);
         self.misuse(self.is_second(to), said);
+        self.witness(to, &message);
         self.input(to, Input::Message { from, message });
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use fresnel_types::{AuthorityIndex, Party, ShardId};
 
-use crate::{Options, random::Random};
+use crate::{Choice, Options, options::Chain, random::Random};
 
 /// Something that goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,13 @@ pub enum Fault {
         down: u64,
         /// When exactly.
         moment: Moment,
+    },
+    /// The power of an authority fails, and everything that it ever kept is gone.
+    DiskLoss {
+        /// Whose; its stake is at most f.
+        authority: AuthorityIndex,
+        /// Microseconds until all its machines are started with empty disks.
+        down: u64,
     },
     /// The next sync of the machine's disk fails; the process ends and is started again.
     SyncError {
@@ -148,6 +155,7 @@ pub fn draw(options: &Options, period: u64) -> Vec<Event> {
         at += random.below(2 * pause) + 1;
     }
     events.extend(end_of_all(options, period));
+    events.extend(loss_of_disk(options, period));
     events.sort_by_key(|event| event.at);
     events
 }
@@ -159,6 +167,21 @@ fn end_of_all(options: &Options, period: u64) -> Option<Event> {
     let moment = random.pick(&[Moment::Now, Moment::BeforeSync, Moment::BetweenSends]);
     let (at, down) = (random.between(period / 2, period - period / 10), period / 10);
     random.chance(250).then_some(Event { at, fault: Fault::PowerLoss { authorities, down, moment } })
+}
+
+/// Where it is asked for, one authority loses its disk: it counts towards f, so there are no adversaries then.
+fn loss_of_disk(options: &Options, period: u64) -> Option<Event> {
+    if !options.disk_loss || options.adversary != Choice::None {
+        return None;
+    }
+    let committee = Chain::new(options).genesis.committee();
+    let light = committee.indices().filter(|one| committee.stake_of(*one) <= committee.faulty());
+    let light: Vec<AuthorityIndex> = light.collect();
+    let mut random = Random::new(options.seed, "loss of disk");
+    let at = random.between(period / 10, period - period / 10);
+    let down = random.pick(&[1, 300_000, 4_000_000]).min(period - at);
+    let authority = (!light.is_empty()).then(|| random.pick(&light))?;
+    Some(Event { at, fault: Fault::DiskLoss { authority, down } })
 }
 
 fn draw_one(

@@ -185,6 +185,12 @@ impl Host {
         disks.checkpoints.lose_power();
     }
 
+    /// Replaces the disks of a host that is down by empty ones.
+    pub(crate) fn replace(&mut self, disks: Disks) {
+        self.disks = Some(disks);
+        (self.durable, self.forgotten) = (EntryNumber(0), EntryNumber(0));
+    }
+
     /// Makes the next sync fail.
     pub(crate) fn fail_next_sync(&mut self) {
         if let Some(life) = &mut self.life {

@@ -41,6 +41,10 @@ pub(crate) struct Monitor {
     verifier: Verifier,
     /// Adversaries.
     faulty: AuthoritySet,
+    /// Who lost its disk, and the last round in which it had proposed.
+    lost: BTreeMap<AuthorityIndex, Round>,
+    /// Who of them had a vertex ordered since.
+    returned: AuthoritySet,
     /// Who holds evidence against whom.
     accused: BTreeSet<(AuthorityIndex, AuthorityIndex)>,
     funds: Vec<Amount>,
@@ -87,6 +91,8 @@ impl Monitor {
             rules: Rules::of(genesis),
             verifier: Verifier::with_seed([0; 32]),
             faulty,
+            lost: BTreeMap::new(),
+            returned: AuthoritySet::default(),
             accused: BTreeSet::new(),
             funds,
             vertices: BTreeMap::new(),
@@ -170,6 +176,28 @@ impl Monitor {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An authority lost everything that it kept. It holds nothing any more, and counts towards f.
+    pub(crate) fn lost(&mut self, authority: AuthorityIndex) {
+        let first = (authority, Round(0));
+        let last = self.vertices.range(first..=(authority, Round(u64::MAX))).next_back();
+        self.lost.insert(authority, last.map_or(Round(0), |((_, round), _)| *round));
+        self.heads[authority.index()] = CommitIndex(0);
+        for (holders, _) in self.stored.values_mut() {
+            holders.remove(authority);
+        }
+    }
+
+    /// Whether a vertex of the authority is ordered.
+    pub(crate) fn has_ordered(&self, authority: AuthorityIndex) -> bool {
+        let all = (authority, Round(0))..=(authority, Round(u64::MAX));
+        self.ordered.range(all).next().is_some()
+    }
+
+    /// Whether everybody who lost its disk takes part again.
+    pub(crate) fn all_returned(&self) -> bool {
+        self.lost.keys().all(|authority| self.returned.contains(*authority))
     }
 
     /// Whoever is accused broke its word, and anybody can check that.
@@ -271,6 +299,9 @@ impl Monitor {
                 vertex.round > floor,
                 "commit {index} orders {vertex:?} at or below the floor {floor}"
             );
+            if self.lost.get(&vertex.author).is_some_and(|last| vertex.round > *last) {
+                self.returned.insert(vertex.author);
+            }
             if let Some(before) = self.ordered.insert((vertex.author, vertex.round), index) {
                 hold!(
                     "A4",
@@ -315,11 +346,12 @@ impl Monitor {
                     }
                     let nobody = (AuthoritySet::default(), Vec::new());
                     let (holders, transactions) = self.stored.get(&id).unwrap_or(&nobody);
-                    // Adversaries may say that they hold it. They are of the f that may be lost for ever, so that the rest
-                    // of f + 1 still has it.
+                    // Adversaries may say that they hold it, and who lost its disk did. They are of the f that may be lost
+                    // for ever, so that the rest of f + 1 still has it.
+                    let excused = self.faulty.union(&self.lost.keys().copied().collect());
                     hold!(
                         "A5",
-                        self.committee.is_valid(&holders.union(&self.faulty)) && !holders.is_empty(),
+                        self.committee.is_valid(&holders.union(&excused)) && !holders.is_empty(),
                         "batch {id} is ordered in commit {commit} and durable only at {:?}",
                         holders.iter().collect::<Vec<_>>()
                     );

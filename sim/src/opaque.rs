@@ -237,6 +237,11 @@ impl Machine for OpaqueWorker {
                     self.wanted.extend(absent.into_iter().map(|batch| (batch.id, author)));
                 }
                 Message::Order(order) => self.order(order, effects),
+                // It has no state, so it goes on from anywhere.
+                Message::OrderGone(first) if first > self.next => {
+                    self.next = first;
+                    self.tell_beacon(Message::OrderRequest(first), effects);
+                }
                 _ => {}
             },
             _ => {}

@@ -48,6 +48,8 @@ pub struct Options {
     pub links: Links,
     /// What happens, instead of what is drawn.
     pub scenario: Option<Arc<Scenario>>,
+    /// Whether an authority of at most f stake loses its disk; without adversaries only.
+    pub disk_loss: bool,
 }
 
 impl Options {
@@ -67,6 +69,7 @@ impl Options {
             rule: Rule::default(),
             links: Links::Drawn,
             scenario: None,
+            disk_loss: false,
         }
     }
 }
@@ -75,6 +78,7 @@ impl Options {
 impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { seed, authorities, shards, duration, faults, rate, workers, adversary, rule, .. } = self;
+        let disk_loss = self.disk_loss;
         if let Some(scenario) = &self.scenario {
             return write!(f, "fresnel sim --seed {seed} --scenario {} --rule {rule}", scenario.path);
         }
@@ -88,6 +92,9 @@ impl fmt::Display for Options {
         }
         if self.links == Links::Regions {
             write!(f, " --regions")?;
+        }
+        if disk_loss {
+            write!(f, " --disk-loss")?;
         }
         if *adversary != Choice::None {
             write!(f, " --adversary {adversary}")?;

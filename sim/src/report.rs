@@ -25,6 +25,8 @@ pub struct Report {
     pub restarts: u64,
     /// Authorities that lost their power, counted each time.
     pub power_losses: u64,
+    /// Authorities that lost their disks.
+    pub disk_losses: u64,
     /// Logs that were opened with a torn tail.
     pub torn_tails: u64,
     /// Checkpoints that were stored by workers or completed in the log by beacons.
@@ -84,6 +86,7 @@ impl Report {
         self.records += records;
         self.restarts += restarts;
         self.power_losses += power_losses;
+        self.disk_losses += other.disk_losses;
         self.torn_tails += torn_tails;
         self.checkpoints += other.checkpoints;
         self.restores_from_checkpoint += other.restores_from_checkpoint;
@@ -126,9 +129,10 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "faults: {} restarts, {} power losses, {} torn tails, {} sync errors, {} freezes, {} messages lost of {}",
+            "faults: {} restarts, {} power losses, {} disks lost, {} torn tails, {} sync errors, {} freezes, {} messages lost of {}",
             self.restarts,
             self.power_losses,
+            self.disk_losses,
             self.torn_tails,
             self.sync_errors,
             self.freezes,

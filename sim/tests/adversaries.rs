@@ -25,7 +25,9 @@ fn deeds(kind: Kind) -> &'static [&'static str] {
         Kind::FalseBundler => &["false bundles"],
         Kind::BundleWithholder => &["withheld bundles"],
         Kind::TimeLiar => &["false times"],
-        Kind::Equivocator => &["equivocations", "second versions", "equivocations proven"],
+        Kind::Equivocator => {
+            &["equivocations", "second versions", "equivocations proven", "equivocations witnessed"]
+        }
         Kind::Dreamer => &["dreams"],
         Kind::DoubleVoter => &["double votes"],
         Kind::CarelessVoter => &["blind votes"],

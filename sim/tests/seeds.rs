@@ -47,6 +47,16 @@ fn beacons_alone_keep_one_order() {
     assert!(suite.commits_min > 5, "{suite}");
 }
 
+/// Beacons that lost their log sign nothing twice and take part again. Real workers get their state elsewhere.
+#[test]
+fn an_authority_that_lost_everything_returns() {
+    let options = |seed| Options { workers: Workers::Opaque, disk_loss: true, ..short(seed) };
+    let suite = Suite::run(200..212, options);
+    println!("{suite}");
+    assert!(suite.violations.is_empty(), "{suite}");
+    assert!(suite.total.disk_losses >= 8, "{suite}");
+}
+
 #[test]
 fn short_runs_with_faults_hold_every_invariant() {
     let suite = Suite::run(0..8, short);

@@ -30,15 +30,19 @@ pub enum Message {
     CommitRequest(CommitIndex),
     /// Beacon to beacon: consecutive commits with their vertices.
     CommitRange(Vec<CommitWithVertices>),
-    /// Beacon to beacons: my log is empty; up to which round is anything certified? With the instant of the question, so
-    /// that an answer to an earlier one is told apart.
+    /// Beacon to beacons: my log is empty; was I here before, and up to which round is anything certified? With the instant
+    /// of the question, so that an answer to an earlier one is told apart.
     RoundRequest(Timestamp),
     /// Beacon to beacon.
     RoundAnswer {
         /// The instant of the question.
         asked: Timestamp,
+        /// The head of a vertex of whoever asks; none when the answering beacon never saw any.
+        yours: Option<Box<SignedHead>>,
         /// The certificate of the highest round held; none when nothing is certified yet.
         highest: Option<Certificate>,
+        /// Whether nothing that the answering beacon signed is of a round more than one above that.
+        complete: bool,
     },
     /// Beacon to beacon: I am behind all commits that you keep; send this piece of the state after this commit.
     StateRequest {

@@ -259,7 +259,8 @@ impl Rules {
             Message::Stored(batches) => bounded(batches.len()),
             Message::BatchStored(batches) | Message::BatchRequest(batches) => bounded(batches.len()),
             Message::State(piece) => self.state_piece(piece, owner, signatures),
-            Message::RoundAnswer { highest, .. } => {
+            Message::RoundAnswer { yours, highest, .. } => {
+                yours.iter().try_for_each(|head| self.signed_head(head, owner, signatures))?;
                 highest.iter().try_for_each(|highest| self.certificate(highest, owner, signatures))
             }
             Message::Batch(bytes) => self.batch(bytes, owner, signatures),
@@ -443,14 +444,22 @@ impl Rules {
         if piece.number == 0 && !self.committee.is_quorum(&authors) {
             return Err(VerifyError::State);
         }
-        piece.voters.iter().try_for_each(|SignedHead { head, signature }| {
-            if head.chain != self.chain || head.epoch != self.epoch {
-                return Err(VerifyError::Chain);
-            }
-            let author = self.committee.authority(head.author).ok_or(VerifyError::Unknown)?;
-            signatures.push(owner, author.consensus_key, vertex_signing_digest(&head.id()), *signature);
-            Ok(())
-        })
+        piece.voters.iter().try_for_each(|voter| self.signed_head(voter, owner, signatures))
+    }
+
+    fn signed_head(
+        &self,
+        signed: &SignedHead,
+        owner: usize,
+        signatures: &mut Signatures,
+    ) -> Result<(), VerifyError> {
+        let SignedHead { head, signature } = signed;
+        if head.chain != self.chain || head.epoch != self.epoch {
+            return Err(VerifyError::Chain);
+        }
+        let author = self.committee.authority(head.author).ok_or(VerifyError::Unknown)?;
+        signatures.push(owner, author.consensus_key, vertex_signing_digest(&head.id()), *signature);
+        Ok(())
     }
 
     fn batch(&self, bytes: &[u8], owner: usize, signatures: &mut Signatures) -> Result<(), VerifyError> {

@@ -350,7 +350,12 @@ fn messages() -> Vec<Message> {
             bytes: Some(vec![3, 4]),
         }),
         Message::RoundRequest(Timestamp(1)),
-        Message::RoundAnswer { asked: Timestamp(1), highest: Some(certificate()) },
+        Message::RoundAnswer {
+            asked: Timestamp(1),
+            yours: Some(Box::new(vertex().signed_head())),
+            highest: Some(certificate()),
+            complete: true,
+        },
         Message::StateRequest { commit: CommitIndex(64), number: 1 },
         Message::State(Box::new(StatePiece {
             commit: commit(),

@@ -115,9 +115,11 @@ impl Beacon {
             entry: self.checkpointing.first_above(commit.floor),
             round: self.own.round,
             time: self.own.time,
+            resumed: self.resuming.above(),
         };
         let evidence = self.evidence.values().cloned().collect();
-        let body = checkpoint::body(self.pending.past(), &evidence, self.orderer.state());
+        let known = self.known.values().cloned().collect();
+        let body = checkpoint::body(self.pending.past(), &known, &evidence, self.orderer.state());
         self.checkpointing.last = commit.index;
         self.checkpointing.frozen = Some(Frozen { head, body, written: 0 });
     }

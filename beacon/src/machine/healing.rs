@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use fresnel_types::{
-    AuthorityIndex, AuthoritySet, CommitIndex, Effect, Message, Party, Round, SignedVertex, Timestamp,
-    VertexRef, Vote, codec,
+    AuthorityIndex, AuthoritySet, CommitIndex, Effect, LogEntry, Message, Party, Round, SignedVertex,
+    Timestamp, VertexRef, Vote, codec,
     message::{CertifiedVertex, Status},
 };
 
@@ -22,6 +22,9 @@ impl Beacon {
         }
         let to = Party::Beacon(peer);
         out.push(Effect::Send { to: vec![to], message: Message::Status(self.own_status()) });
+        if let Some(asked) = self.resuming.question() {
+            out.push(Effect::Send { to: vec![to], message: Message::RoundRequest(asked) });
+        }
         if let Some(open) = self.own.open.last_key_value().map(|(_, open)| open.reference)
             && let Some(vertex) = self.slots.vertex(&open)
         {
@@ -39,6 +42,11 @@ impl Beacon {
             self.counters.fetched += references.len() as u64;
             let to = vec![Party::Beacon(peer)];
             out.push(Effect::Send { to, message: Message::VertexRequest(references) });
+        }
+        let silent = self.resuming.due(now, self.pacer.pacing().resend_max, &self.rules.committee);
+        if let Some(asked) = self.resuming.question().filter(|_| !silent.is_empty()) {
+            let to = silent.into_iter().map(Party::Beacon).collect();
+            out.push(Effect::Send { to, message: Message::RoundRequest(asked) });
         }
         self.propose_again(now, out);
         if self.stall_deadline().is_some_and(|stalled| stalled <= now) {
@@ -185,6 +193,24 @@ impl Beacon {
             // Only a beacon that is behind the floor of all others stalls alone, and nobody else tells it where they are.
             let to = vec![Party::Beacon(peer)];
             out.push(Effect::Send { to, message: Message::Status(self.own_status()) });
+        }
+    }
+
+    /// A peer whose log is empty asks whether it was here before, and up to which round anything is certified.
+    pub(super) fn answer_round_request(&self, peer: AuthorityIndex, asked: Timestamp, out: &mut Vec<Effect>) {
+        let highest = self.slots.highest_certificate().cloned();
+        let round = highest.as_ref().map_or(Round(0), |highest| highest.vertex.round);
+        let complete = round.next() >= self.signed.max(self.own.round) && round >= self.dag.floor();
+        let yours = self.known.get(&peer).cloned().map(Box::new);
+        let message = Message::RoundAnswer { asked, yours, highest, complete };
+        out.push(Effect::Send { to: vec![Party::Beacon(peer)], message });
+    }
+
+    /// Signs from now on, if a quorum said above which round that is no second time.
+    pub(super) fn resume(&mut self, out: &mut Vec<Effect>) {
+        if let Some(above) = self.resuming.conclude(&self.rules.committee) {
+            self.proposals.prune(above);
+            self.persist(LogEntry::Resumed(above), out);
         }
     }
 

@@ -43,7 +43,10 @@ impl Beacon {
     /// When the next own vertex is due; none while a quorum of a round at or past the own is missing.
     pub(super) fn due(&self) -> Option<Timestamp> {
         let quorum = self.pacer.quorum();
-        if self.own.round > quorum || !self.rules.committee.is_quorum(&self.dag.authors(quorum)) {
+        if self.own.round > quorum
+            || !self.resuming.may_sign(quorum.next())
+            || !self.rules.committee.is_quorum(&self.dag.authors(quorum))
+        {
             return None;
         }
         let missing = self.awaited(quorum).difference(&self.dag.authors(quorum));

@@ -16,6 +16,7 @@ use super::{Beacon, Config, Open};
 use crate::{
     checkpoint::{Checkpoint, CheckpointError},
     orderer::{Orderer, ReplayError},
+    resuming::Resuming,
     slots::{Added, Counted},
 };
 
@@ -90,7 +91,8 @@ impl Beacon {
                 LogEntry::Evidence(evidence) => {
                     beacon.evidence.entry(evidence.accused()).or_insert(evidence);
                 }
-                LogEntry::Resumed(_) | LogEntry::Checkpoint(_) => {}
+                LogEntry::Resumed(above) => beacon.resuming = Resuming::Above(above),
+                LogEntry::Checkpoint(_) => {}
                 LogEntry::Batch(_) | LogEntry::Order(_) | LogEntry::Bundle(_) | LogEntry::Sync(_) => {
                     return Err(RecoveryError::Foreign);
                 }
@@ -111,7 +113,8 @@ impl Beacon {
         }
         for open in beacon.own.open.values() {
             let voted = beacon.slots.own_vote(open.reference.round, beacon.me).is_some();
-            if let Some(vertex) = beacon.slots.vertex(&open.reference).filter(|_| !voted) {
+            let may = beacon.resuming.above().is_none_or(|above| open.reference.round > above);
+            if let Some(vertex) = beacon.slots.vertex(&open.reference).filter(|_| !voted && may) {
                 // The power went between the vertex and the own vote, without which a small committee has no quorum.
                 beacon.proposals.add(open.reference, Arc::clone(vertex));
             }
@@ -121,10 +124,14 @@ impl Beacon {
 
     /// Takes over the state of a checkpoint.
     fn restore(&mut self, checkpoint: Checkpoint) -> Before {
-        let Checkpoint { head, past, evidence, state } = checkpoint;
+        let Checkpoint { head, past, known, evidence, state } = checkpoint;
+        self.known = known.into_iter().map(|known| (known.head.author, known)).collect();
         self.evidence = evidence.into_iter().map(|evidence| (evidence.accused(), evidence)).collect();
         self.own.round = head.round;
         self.own.time = head.time;
+        if let Some(above) = head.resumed {
+            self.resuming = Resuming::Above(above);
+        }
         self.pending.restore(past);
         self.streams.restore(head.commit.index.next());
         self.dag.set_floor(state.floor);
@@ -145,6 +152,7 @@ impl Beacon {
             self.own.round = self.own.round.max(reference.round);
             self.own.time = self.own.time.max(time);
         }
+        self.know(&vertex);
         let vertex = Arc::new(vertex);
         if reference.round <= self.dag.floor() {
             if let Some(before) = before {
@@ -171,6 +179,7 @@ impl Beacon {
         if vote.voter != self.me || earlier.is_some_and(|earlier| earlier.vertex != slot) {
             return Err(RecoveryError::Contradiction(slot));
         }
+        self.signed = self.signed.max(slot.round);
         if slot.round > self.dag.floor() && earlier.is_none() {
             self.slots.set_own_vote(vote);
             if let Counted::Complete(certificate) = self.slots.count(&vote, &self.rules.committee) {

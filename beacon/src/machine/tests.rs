@@ -1,5 +1,6 @@
 //! Scenarios: small clusters in one process.
 
+mod amnesia;
 mod byzantine;
 mod checkpoints;
 mod cluster;

@@ -54,7 +54,7 @@ impl Beacon {
         } else if let Some(certificate) = answer {
             let message = Message::Certificates(vec![certificate]);
             out.push(Effect::Send { to: vec![Party::Beacon(from)], message });
-        } else {
+        } else if self.resuming.above().is_none_or(|above| round > above) {
             self.proposals.add(reference, vertex);
         }
     }
@@ -68,6 +68,9 @@ impl Beacon {
     /// Votes for whatever waits for nothing any more; whether that certified something.
     pub(super) fn vote_where_possible(&mut self, now: Timestamp, out: &mut Vec<Effect>) -> bool {
         let mut certified = false;
+        if self.resuming.above().is_none() {
+            return false;
+        }
         for slot in self.proposals.slots() {
             if self.is_blocked(slot, now, out) {
                 continue;
@@ -151,7 +154,12 @@ impl Beacon {
         out: &mut Vec<Effect>,
     ) -> bool {
         let vote = Vote::sign(&self.rules.chain, self.rules.epoch, self.me, reference, stored, &self.key);
+        assert!(
+            self.resuming.may_sign(reference.round),
+            "A3: nothing is signed that may have been signed before"
+        );
         self.slots.set_own_vote(vote);
+        self.signed = self.signed.max(reference.round);
         self.counters.voted += 1;
         self.counters.voted_on_trust += u64::from(!stored);
         self.persist(LogEntry::Vote(vote), out);

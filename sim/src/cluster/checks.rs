@@ -50,24 +50,35 @@ impl Cluster {
         };
         if !self.must_settle() {
             self.finished = true;
-            return Ok(());
+            return self.convict();
         }
         let honest = || self.hosts.iter().filter(|host| !self.adversaries.contains(host.party));
         let all_there = honest().all(Host::is_up) && !honest().any(behind);
-        if all_there && self.workload.unsettled() == 0 && self.report.healing_ms > 0 {
+        let settled = self.workload.unsettled() == 0 && self.monitor.all_returned();
+        if all_there && settled && self.report.healing_ms > 0 {
             self.finished = true;
+            self.convict()?;
             return self.monitor.settled();
         }
         let limit = self.setup.options.duration + SETTLE_MAX;
         hold!(
             "L1",
             self.elapsed() < limit,
-            "{} transactions are not settled ({}) or a worker is behind {last_block:?}: {}",
+            "{} transactions are not settled ({}), somebody did not return, or a worker is behind {last_block:?}: {}",
             self.workload.unsettled(),
             self.workload.example(),
             self.positions()
         );
         self.scheduler.after(PROGRESS_INTERVAL, Event::CheckEnd);
+        Ok(())
+    }
+
+    /// Equivocation that was seen is proven.
+    fn convict(&mut self) -> Result<(), Broken> {
+        let witnesses = self.check_witnesses()?;
+        if witnesses > 0 {
+            self.adversaries.deeds.add("equivocations witnessed", witnesses);
+        }
         Ok(())
     }
 

@@ -28,6 +28,7 @@ pub fn measure(measurement: &Measurement) -> Result<Latency, Box<Violation>> {
         rule: measurement.rule,
         links: measurement.links,
         scenario: None,
+        disk_loss: false,
     };
     let mut cluster = Cluster::of(Setup::of_production(&options));
     cluster.sync_time.fill(SYNC);

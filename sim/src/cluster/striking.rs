@@ -4,8 +4,11 @@ use fresnel_types::{AuthorityIndex, BlockIndex, Party, ShardId};
 
 use super::{Cluster, Event, STAGGER};
 use crate::{
+    disk::SimDisk,
     faults::{Fault, Moment},
+    host::Disks,
     invariants::{Broken, hold},
+    random::Random,
 };
 
 /// A crash or loss of power that waits for its moment.
@@ -38,6 +41,7 @@ impl Cluster {
                 self.report.freezes += machines.len() as u64;
                 self.scheduler.after(period, Event::Thaw(machines, certified));
             }
+            Fault::DiskLoss { authority, down } => self.lose_disks(authority, down),
             Fault::SyncError { machine } => self.hosts[self.index[&machine]].fail_next_sync(),
             Fault::Partition { from, to, one_way, period } => {
                 let mut links: Vec<(AuthorityIndex, AuthorityIndex)> =
@@ -119,6 +123,28 @@ impl Cluster {
             }
             let early = self.random.below(STAGGER);
             self.scheduler.after(down.saturating_sub(early).max(1), Event::Start(index));
+        }
+    }
+
+    /// Ends the machines of an authority and lets them begin anew; what they knew is gone. Who had nothing ordered yet need
+    /// not be known to anybody.
+    fn lose_disks(&mut self, authority: AuthorityIndex, down: u64) {
+        if !self.monitor.has_ordered(authority) {
+            return;
+        }
+        self.report.disk_losses += 1;
+        self.monitor.lost(authority);
+        for index in 0..self.hosts.len() {
+            let party = self.hosts[index].party;
+            if party.authority() == Some(authority) {
+                self.frozen.remove(&index);
+                self.hosts[index].crash(false);
+                let seed = self.setup.options.seed;
+                let disk = |what| SimDisk::new(Random::new(seed, &format!("new {what} of {party:?}")));
+                self.hosts[index].replace(Disks { log: disk("disk"), checkpoints: disk("checkpoints") });
+                let early = self.random.below(STAGGER);
+                self.scheduler.after(down.saturating_sub(early).max(1), Event::Start(index));
+            }
         }
     }
 

@@ -59,6 +59,9 @@ fn garbage(round: u64) -> Vec<VertexRef> {
 fn honest() -> Cluster {
     let mut cluster = Cluster::new(4, 64);
     (0..3).for_each(|index| cluster.start(index));
+    while (0..3).any(|index| cluster.beacon(index).status().resuming) {
+        cluster.run(100);
+    }
     cluster
 }
 
