@@ -8,8 +8,8 @@
 use std::collections::VecDeque;
 
 use fresnel_types::{
-    BlockIndex, Checkpoint, Effect, EntryNumber, Outcome, Receipt, Record, ShardId, Shards, Timestamp,
-    TransactionId, WriteSet,
+    BlockIndex, Checkpoint, Effect, EntryNumber, Outcome, Receipt, Record, ShardId, Shards, StateKey,
+    Timestamp, TransactionId, WriteSet,
     checkpoint::{Extension, Restored},
     codec,
 };
@@ -86,7 +86,7 @@ pub(crate) struct Checkpoints {
     settings: Checkpointing,
     /// The number of the next entry of the log.
     next: EntryNumber,
-    leaves: Runs,
+    leaves: Changes,
     records: Sequence,
     outcomes: Sequence,
     /// Whether the next one replaces all that is stored.
@@ -119,12 +119,12 @@ enum Stage {
 impl Checkpoints {
     /// None was taken: everything is new. `leaves` are those of the genesis.
     pub(crate) fn new(settings: Checkpointing, now: Timestamp, leaves: WriteSet) -> Self {
-        let mut runs = Runs::default();
-        runs.push(leaves);
+        let mut changes = Changes::default();
+        changes.push(leaves);
         Self {
             settings,
             next: EntryNumber(0),
-            leaves: runs,
+            leaves: changes,
             records: Sequence::default(),
             outcomes: Sequence::default(),
             anew: false,
@@ -340,56 +340,67 @@ impl Sequence {
     }
 }
 
-/// Changes of leaves, merged in runs of falling length, so that each change is moved a logarithmic number of times and
-/// what is changed again and again takes no room.
+/// Changes of leaves. They lie as they came until there are as many as were merged before, and are merged then, so that each
+/// is moved a few times and what is changed again and again takes no room for long.
 #[derive(Debug, Default)]
-struct Runs(Vec<WriteSet>);
+struct Changes {
+    merged: WriteSet,
+    /// Since then, oldest first.
+    fresh: Vec<WriteSet>,
+    fresh_count: usize,
+}
 
-impl Runs {
+impl Changes {
     fn push(&mut self, writes: WriteSet) {
-        self.0.push(writes);
-        while let [.., older, newer] = self.0.as_slice()
-            && older.len() < 2 * newer.len()
-        {
-            self.merge_last();
+        self.fresh_count += writes.len();
+        self.fresh.push(writes);
+        if self.fresh_count >= self.merged.len().max(FRESH_CHANGES_MIN) {
+            self.merge();
         }
     }
 
-    fn merge_last(&mut self) {
-        let newer = self.0.pop().expect("the caller saw two runs");
-        let older = self.0.pop().expect("the caller saw two runs");
-        self.0.push(merged(&older, &newer));
+    fn merge(&mut self) {
+        let mut changes = Vec::with_capacity(self.merged.len() + self.fresh_count);
+        std::iter::once(&self.merged).chain(&self.fresh).for_each(|writes| changes.extend(writes.iter()));
+        // Moving small things is cheaper than moving keys, and most keys differ in their first bytes.
+        let first = |key: &StateKey| u64::from_be_bytes(*key.0.first_chunk().expect("a key has 32 bytes"));
+        let mut order: Vec<(u64, u32)> =
+            (0..).zip(&changes).map(|(place, (key, _))| (first(key), place)).collect();
+        let change = |place: u32| changes[place as usize];
+        order.sort_unstable_by(|left, right| {
+            let whole = || change(left.1).0.cmp(change(right.1).0);
+            left.0.cmp(&right.0).then_with(whole).then(left.1.cmp(&right.1))
+        });
+        let mut merged = WriteSet::default();
+        for (place, (_, now)) in order.iter().enumerate() {
+            let (key, value) = change(*now);
+            // Of one leaf the last change counts.
+            if order.get(place + 1).is_none_or(|(_, next)| change(*next).0 != key) {
+                merged.push(*key, value);
+            }
+        }
+        (self.merged, self.fresh_count) = (merged, 0);
+        self.fresh.clear();
     }
 
+    /// How many are held, of which some may be of the same leaf.
     fn len(&self) -> usize {
-        self.0.iter().map(WriteSet::len).sum()
+        self.merged.len() + self.fresh_count
     }
 
     fn take(&mut self) -> WriteSet {
-        while self.0.len() > 1 {
-            self.merge_last();
+        if !self.fresh.is_empty() {
+            self.merge();
         }
-        self.0.pop().unwrap_or_default()
+        std::mem::take(&mut self.merged)
     }
-}
-
-/// The changes of `older`, then of `newer`.
-fn merged(older: &WriteSet, newer: &WriteSet) -> WriteSet {
-    let mut merged = WriteSet::default();
-    let mut older = older.iter().peekable();
-    for (key, value) in newer.iter() {
-        while let Some((key, value)) = older.next_if(|(before, _)| *before < key) {
-            merged.push(*key, value);
-        }
-        older.next_if(|(same, _)| *same == key);
-        merged.push(*key, value);
-    }
-    older.for_each(|(key, value)| merged.push(*key, value));
-    merged
 }
 
 /// About what a changed leaf takes: key, value, and where it ends.
 const LEAF_BYTES: usize = 80;
+
+/// So few changes are never merged but for a checkpoint.
+const FRESH_CHANGES_MIN: usize = 65_536;
 
 #[cfg(test)]
 mod tests;

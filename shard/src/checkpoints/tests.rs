@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use fresnel_types::{Amount, Epoch, LogDigest, StateKey, StateRoot, hash::Root};
+use fresnel_types::{Amount, Epoch, LogDigest, StateRoot, hash::Root};
 use proptest::prelude::*;
 
 use super::*;
@@ -140,21 +140,46 @@ proptest! {
     #[test]
     fn the_last_change_of_a_leaf_remains(
         blocks in prop::collection::vec(prop::collection::btree_map(0_u8..40, prop::option::of(any::<u8>()), 0..20), 0..30),
+        merges in prop::collection::vec(any::<bool>(), 30),
+        same_first in any::<bool>(),
     ) {
-        let mut runs = Runs::default();
+        let mut changes = Changes::default();
         let mut expected = BTreeMap::new();
-        for block in blocks {
+        // Keys that are the same in all that is compared first, too.
+        let key = |last: u8| if same_first { [[1; 31].as_slice(), &[last]].concat() } else { vec![last; 32] };
+        for (block, merges) in blocks.into_iter().zip(merges) {
             let mut writes = WriteSet::default();
-            for (key, value) in &block {
-                writes.push(StateKey([*key; 32]), value.as_ref().map(std::slice::from_ref));
+            for (last, value) in &block {
+                let key = StateKey(key(*last).try_into().expect("32 bytes"));
+                writes.push(key, value.as_ref().map(std::slice::from_ref));
             }
-            runs.push(writes);
+            changes.push(writes);
             expected.extend(block);
-            prop_assert!(runs.0.windows(2).all(|runs| runs[0].len() >= 2 * runs[1].len()));
+            if merges {
+                changes.merge();
+                prop_assert_eq!(changes.len(), expected.len());
+            }
         }
-        let taken = runs.take();
-        let taken: Vec<_> = taken.iter().map(|(key, value)| (key.0[0], value.map(|value| value[0]))).collect();
+        let taken = changes.take();
+        let taken: Vec<_> = taken.iter().map(|(key, value)| (key.0[31], value.map(|value| value[0]))).collect();
         prop_assert_eq!(taken, expected.into_iter().collect::<Vec<_>>());
-        prop_assert_eq!(runs.len(), 0);
+        prop_assert_eq!(changes.len(), 0);
     }
+}
+
+#[test]
+fn changes_that_are_many_are_merged() {
+    let mut changes = Changes::default();
+    for round in 0..40_u8 {
+        let leaves = (0..10_000_u32).map(|leaf| {
+            let mut key = [0; 32];
+            key[..4].copy_from_slice(&leaf.to_be_bytes());
+            StateKey(key)
+        });
+        let value = [round];
+        changes.push(leaves.map(|key| (key, Some(value.as_slice()))).collect());
+        assert!(changes.len() < 10_000 + FRESH_CHANGES_MIN, "{}", changes.len());
+    }
+    let taken = changes.take();
+    assert!(taken.len() == 10_000 && taken.iter().all(|(_, value)| value == Some(&[39])));
 }
