@@ -1,4 +1,10 @@
 //! When the next own vertex is due.
+//!
+//! Under load the time between two own vertices follows what rounds wait for: how much longer than the least a quorum takes
+//! now is time in queues, of processors or of links, and none of the network. While there is none, rounds are as short as
+//! they may be. Where there is, shorter ones would only cost more and bring nothing earlier, so they grow until their own
+//! cost no longer makes them wait, and hold more transactions each. Delay-based congestion control (TCP Vegas) tells
+//! queues from distance in the same way.
 
 use std::collections::VecDeque;
 
@@ -11,6 +17,8 @@ use crate::limits::EAGER_ROUNDS;
 pub struct Pacing {
     /// Least time between two own vertices under load; at least 1.
     pub interval_min: u64,
+    /// What that grows to when rounds wait in queues.
+    pub interval_max: u64,
     /// Time between two own vertices when there is nothing to order.
     pub heartbeat: u64,
     /// Longest wait for further anchors once a quorum of a round is there.
@@ -25,6 +33,7 @@ impl Default for Pacing {
     fn default() -> Self {
         Self {
             interval_min: 10_000,
+            interval_max: 50_000,
             heartbeat: 250_000,
             anchor_wait_max: 20_000,
             resend_min: 20_000,
@@ -45,6 +54,8 @@ pub(crate) struct Pacer {
     quorum_at: Timestamp,
     /// From an own vertex to a quorum of its round.
     to_quorum: Samples,
+    /// The least of that, of many rounds.
+    least: Least,
     /// From an own vertex to its certificate.
     to_certificate: Samples,
     /// Per author: in how many of its last turns as an anchor it was missing, up to two.
@@ -71,6 +82,7 @@ impl Pacer {
             quorum: Round(0),
             quorum_at: now,
             to_quorum: Samples::default(),
+            least: Least::default(),
             to_certificate: Samples::default(),
             missed: vec![0; authorities],
         }
@@ -84,7 +96,9 @@ impl Pacer {
     /// A quorum of a higher round is there; `own` is the round of the last own vertex.
     pub(crate) fn reached(&mut self, round: Round, own: Round, now: Timestamp) {
         if let Some(since) = self.last_own.filter(|_| own == round) {
-            self.to_quorum.add(now.since(since));
+            let taken = now.since(since);
+            self.to_quorum.add(taken);
+            self.least.add(taken);
         }
         self.quorum = round;
         self.quorum_at = now;
@@ -110,9 +124,7 @@ impl Pacer {
     /// When the next own vertex is due, given that a quorum of a round at or past the own is there.
     pub(crate) fn due(&self, situation: Situation) -> Timestamp {
         let paced = self.last_own.map_or(Timestamp(0), |last| {
-            let interval =
-                if situation.load { self.pacing.interval_min.max(1) } else { self.pacing.heartbeat };
-            last.plus(interval)
+            last.plus(if situation.load { self.interval() } else { self.pacing.heartbeat })
         });
         if situation.missing.iter().all(|author| self.missed[author.index()] >= 2) {
             return paced;
@@ -125,6 +137,14 @@ impl Pacer {
             self.to_quorum.median().map_or(cap, |median| cap.min(median / 2))
         };
         paced.max(self.quorum_at.plus(wait))
+    }
+
+    /// Time between two own vertices under load.
+    fn interval(&self) -> u64 {
+        let least = self.pacing.interval_min.max(1);
+        let queued =
+            self.to_quorum.median().zip(self.least.get()).map_or(0, |(now, least)| now.saturating_sub(least));
+        queued.saturating_mul(QUEUED_TIMES).clamp(least, self.pacing.interval_max.max(least))
     }
 
     /// How long to wait for an answer before asking or saying it again.
@@ -162,7 +182,35 @@ impl Samples {
     }
 }
 
+/// The least of many durations: of those since the last turn and of those of the turn before.
+#[derive(Debug, Default)]
+struct Least {
+    before: Option<u64>,
+    now: Option<u64>,
+    taken: usize,
+}
+
+impl Least {
+    fn add(&mut self, sample: u64) {
+        if self.taken == LEAST_SAMPLES {
+            *self = Self { before: self.now, ..Self::default() };
+        }
+        self.taken += 1;
+        self.now = Some(self.now.map_or(sample, |least| least.min(sample)));
+    }
+
+    fn get(&self) -> Option<u64> {
+        self.before.into_iter().chain(self.now).min()
+    }
+}
+
 const SAMPLES: usize = 16;
+
+/// Rounds of a turn: so many that some met no queue, and so few that a network which became slower is known in minutes.
+const LEAST_SAMPLES: usize = 512;
+
+/// How many times what a round waits in queues the interval is: once would be no more than the wait itself.
+const QUEUED_TIMES: u64 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -189,6 +237,24 @@ mod tests {
     fn heartbeats_without_load_and_the_least_interval_with_it() {
         assert_eq!(pacer().due(calm()), Timestamp(251_000));
         assert_eq!(pacer().due(Situation { load: true, ..calm() }), Timestamp(11_000));
+    }
+
+    #[test]
+    fn rounds_that_wait_in_queues_are_longer_and_far_ones_are_not() {
+        let interval = |durations: &[u64]| {
+            let mut pacer = Pacer::new(Pacing::default(), 4_000_000, 4, Timestamp(0));
+            let nobody = AuthoritySet::default();
+            for (round, taken) in (1..).map(Round).zip(durations) {
+                pacer.proposed(&nobody, &nobody, Timestamp(0));
+                pacer.reached(round, round, Timestamp(*taken));
+            }
+            pacer.due(Situation { load: true, ..calm() }).0
+        };
+        assert_eq!(interval(&[80_000; 40]), 10_000, "that is how far away the others are");
+        assert_eq!(interval(&[[3_000].as_slice(), &[9_000; 16]].concat()), 2 * 6_000);
+        assert_eq!(interval(&[[3_000].as_slice(), &[400_000; 16]].concat()), 50_000, "never more");
+        let slower = [[3_000].as_slice(), &[80_000; 2 * LEAST_SAMPLES]].concat();
+        assert_eq!(interval(&slower), 10_000, "what was long ago is forgotten");
     }
 
     #[test]

@@ -143,6 +143,7 @@ fn log_retained() -> u64 {
 #[serde(remote = "Pacing", default, deny_unknown_fields)]
 struct PacingSection {
     interval_min: u64,
+    interval_max: u64,
     heartbeat: u64,
     anchor_wait_max: u64,
     resend_min: u64,
@@ -151,8 +152,9 @@ struct PacingSection {
 
 impl Default for PacingSection {
     fn default() -> Self {
-        let Pacing { interval_min, heartbeat, anchor_wait_max, resend_min, resend_max } = Pacing::default();
-        Self { interval_min, heartbeat, anchor_wait_max, resend_min, resend_max }
+        let Pacing { interval_min, interval_max, heartbeat, anchor_wait_max, resend_min, resend_max } =
+            Pacing::default();
+        Self { interval_min, interval_max, heartbeat, anchor_wait_max, resend_min, resend_max }
     }
 }
 
