@@ -1,6 +1,6 @@
 //! The state: what it costs to make a block's changes and have the root after them, in states of a million and of ten million
-//! accounts, beside two engines of others on the same keys; and apart, hashing the leaves, sorting, and building the
-//! tree at a restart.
+//! accounts, beside two engines of others on the same keys and, with the smaller state, the reference tree, which has the same
+//! shape and hashes one node at a time; and apart, hashing nodes and leaves, sorting, and building the tree at a restart.
 //!
 //! All engines hold the same state, and take each block one after the other before the next block comes, so whatever else the
 //! machine does, it does to all of them. Root computation is compared with root computation; what the others then need to
@@ -10,14 +10,13 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::Path,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
-use fresnel_crypto::hash::{self, Block, EMPTY};
-use fresnel_state::Tree;
+use fresnel_benches::write_report;
+use fresnel_crypto::hash::{self, Block, EMPTY, Pair};
+use fresnel_state::{Tree, tree::reference::ReferenceTree};
 use fresnel_types::{ShardId, Shards, StateKey, StateRoot, WriteSet};
 use rand_chacha::ChaCha12Rng;
 use rand_core::{Rng, SeedableRng};
@@ -72,6 +71,16 @@ impl Engine for Fresnel {
         self.tree.set_threads(self.threads.try_into()?);
         let (_, took) = timed(|| self.tree.apply(&sorted(changes)));
         Ok((took, Duration::ZERO))
+    }
+}
+
+impl Engine for ReferenceTree {
+    fn name(&self) -> &'static str {
+        "reference"
+    }
+
+    fn update(&mut self, changes: &[Change]) -> Result<(Duration, Duration)> {
+        Ok((timed(|| self.apply(&sorted(changes))).1, Duration::ZERO))
     }
 }
 
@@ -158,12 +167,7 @@ impl Rows {
         for reason in skipped {
             text += &format!("\nskipped: {reason}\n");
         }
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/bench");
-        fs::create_dir_all(&folder)?;
-        fs::write(folder.join("state.md"), text)?;
-        let report = serde_json::json!({ "rows": self.0, "skipped": skipped });
-        fs::write(folder.join("state.json"), serde_json::to_string_pretty(&report)?)?;
-        Ok(())
+        write_report("state", &text, &self.0)
     }
 }
 
@@ -187,9 +191,14 @@ fn measure(
     let all = first(&keys);
     let built = (0..3).map(|_| timed(|| Fresnel::of_set(&all))).map(|(_, took)| took).collect();
     rows.add("restart: build the tree", (accounts, 0), "fresnel", built);
+    let mut others = others(&keys, skipped);
+    if accounts <= REFERENCE_ACCOUNTS_MAX {
+        let mut reference = ReferenceTree::new(Shards::new(1).expect("one"), ShardId(0));
+        reference.apply(&all);
+        others.push(Box::new(reference));
+    }
     drop(all);
     let mut own = Fresnel::of(&keys);
-    let mut others = others(&keys, skipped);
     let mut random = ChaCha12Rng::seed_from_u64(3);
     for &updates in sizes {
         let mut took: BTreeMap<(usize, String), (Vec<Duration>, Vec<Duration>)> = BTreeMap::new();
@@ -231,6 +240,27 @@ impl Fresnel {
     }
 }
 
+/// Hashing nodes, one by one and together.
+fn nodes(rows: &mut Rows) {
+    const NODES: usize = 100_000;
+    let mut random = ChaCha12Rng::seed_from_u64(4);
+    let mut children = vec![EMPTY; NODES];
+    children.iter_mut().for_each(|hash| random.fill_bytes(hash));
+    let pairs: Vec<Pair> = children.iter().map(|hash| Pair::new(hash, hash)).collect();
+    let pairs: Vec<&Pair> = pairs.iter().collect();
+    let mut parents = vec![EMPTY; NODES];
+    let (mut alone, mut together) = (vec![], vec![]);
+    for _ in 0..11 {
+        alone.push(
+            timed(|| pairs.iter().zip(&mut parents).for_each(|(pair, parent)| *parent = pair.parent())).1,
+        );
+        together.push(timed(|| hash::nodes(&pairs, &mut parents)).1);
+        std::hint::black_box(&parents);
+    }
+    rows.add("hash nodes", (0, NODES), "one by one", alone);
+    rows.add("hash nodes", (0, NODES), "fresnel", together);
+}
+
 /// The hashes of the changed leaves alone.
 fn hash_leaves(changes: &[Change]) -> Duration {
     let fill = |(key, value): &Change| {
@@ -260,9 +290,13 @@ fn others(_: &[StateKey], _: &mut Vec<String>) -> Vec<Box<dyn Engine>> {
     vec![]
 }
 
+/// The reference tree takes minutes to build in the larger state and says nothing there that it does not say here.
+const REFERENCE_ACCOUNTS_MAX: usize = 1_000_000;
+
 fn main() -> Result<()> {
     let quick = std::env::args().any(|argument| argument == "--quick" || argument == "--test");
     let (mut rows, mut skipped) = (Rows::default(), vec![]);
+    nodes(&mut rows);
     if quick {
         measure(1_000_000, &[1_000, 20_000], 3, &mut rows, &mut skipped)?;
     } else {

@@ -71,7 +71,7 @@ impl Default for Modes {
 
 impl Modes {
     /// Modes that found transactions to take so long.
-    #[cfg(test)]
+    #[cfg(all(test, not(any(feature = "loom", feature = "shuttle"))))]
     pub(crate) fn speculating(mean_ns: u64) -> Self {
         Self {
             mode: Mode::Speculating { since_probe: 0, trial: false },
