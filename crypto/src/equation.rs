@@ -15,8 +15,8 @@ use buckets::Buckets;
 use windows::{Shifted, Windows};
 
 use crate::{
-    curve::Point,
-    lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
+    curve::Parts,
+    lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes, all_lanes},
     scalar::{Challenge, Scalar, Sum},
 };
 
@@ -102,7 +102,7 @@ impl Equation {
         } else {
             straus::sum(lanes, &windows, rows, &self.short, &self.long, &mut self.tables)
         };
-        vanishes(lanes, sum) == u8::MAX >> (LANES_MAX - L::COUNT)
+        vanishes(lanes, sum) == all_lanes::<L>()
     }
 
     /// Which of up to [`Lanes::COUNT`] claims satisfy their own equation.
@@ -124,7 +124,7 @@ impl Equation {
 }
 
 /// The lanes whose point times 8 is neutral.
-fn vanishes<L: Lanes>(lanes: L, sum: Point<L>) -> u8 {
+fn vanishes<L: Lanes>(lanes: L, sum: Parts<L>) -> u8 {
     lanes.run(
         #[inline(always)]
         || sum.is_small_order(lanes),

@@ -18,6 +18,8 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 pub(crate) mod portable;
 
+use crate::power::{self, Multiply};
+
 /// Lanes of the widest implementation. Arguments given per lane have this length; narrower ones read the first few.
 pub(crate) const LANES_MAX: usize = 8;
 
@@ -55,6 +57,8 @@ pub(crate) trait Lanes: Copy {
     const APART_MAX: usize;
     /// Up to how many signatures the method of Straus is faster than that of buckets.
     const STRAUS_MAX: usize;
+    /// Whether [`root_power`](Self::root_power) may be wrong.
+    const HURRIES: bool = false;
     /// One field element per lane.
     type Element: Copy;
     /// One 64-bit word per lane.
@@ -84,6 +88,12 @@ pub(crate) trait Lanes: Copy {
     #[inline(always)]
     fn square_term(self, a: Self::Element) -> Self::Element {
         self.square(a)
+    }
+    /// a^((p − 5)/8) in each group, `a` tight; tight. Where an implementation [hurries](Self::HURRIES), it is wrong for one
+    /// in many millions: who takes a root that way checks it, and takes the power of [`Exact`] if it is none.
+    #[inline(always)]
+    fn root_power<const GROUPS: usize>(self, a: [Self::Element; GROUPS]) -> [Self::Element; GROUPS] {
+        power::for_roots(Exact(self), a)
     }
     /// a + b.
     fn add(self, a: Self::Element, b: Self::Element) -> Self::Element;
@@ -139,6 +149,34 @@ pub(crate) trait Lanes: Copy {
     fn word_majority(self, a: Self::Word, b: Self::Word, c: Self::Word) -> Self::Word;
     /// In each lane `b` where the mask has a one, else `a`.
     fn word_select(self, mask: u8, a: Self::Word, b: Self::Word) -> Self::Word;
+}
+
+/// The mask of all lanes that exist.
+pub(crate) const fn all_lanes<L: Lanes>() -> u8 {
+    u8::MAX >> (LANES_MAX - L::COUNT)
+}
+
+/// The operations of an implementation as a power wants them.
+#[derive(Clone, Copy)]
+pub(crate) struct Exact<L>(pub(crate) L);
+
+impl<L: Lanes> Multiply for Exact<L> {
+    type Element = L::Element;
+
+    #[inline(always)]
+    fn run<R>(self, body: impl FnOnce() -> R) -> R {
+        self.0.run(body)
+    }
+
+    #[inline(always)]
+    fn mul(self, a: L::Element, b: L::Element) -> L::Element {
+        self.0.mul(a, b)
+    }
+
+    #[inline(always)]
+    fn square(self, a: L::Element) -> L::Element {
+        self.0.square(a)
+    }
 }
 
 /// 4p in limbs above those of anything with a sign.

@@ -18,6 +18,7 @@ mod keys;
 mod lanes;
 #[allow(unsafe_code, reason = "a hint to the system is a call into it")]
 mod large_pages;
+mod power;
 #[expect(unsafe_code, reason = "a hint to the processor is an intrinsic")]
 mod prefetch;
 mod quad;

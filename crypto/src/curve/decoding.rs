@@ -3,7 +3,8 @@
 
 use super::{D, ONE, TWICE_D};
 use crate::{
-    lanes::{AffineRow, LANES_MAX, LIMB_MASK, Lanes, Limbs},
+    lanes::{AffineRow, Exact, LANES_MAX, LIMB_MASK, Lanes, Limbs, all_lanes},
+    power,
     scalar::limbs_of,
 };
 
@@ -11,15 +12,15 @@ use crate::{
 pub(crate) fn decode<L: Lanes>(lanes: L, encodings: &[[u8; 32]], mut take: impl FnMut(Option<&AffineRow>)) {
     // The chain of squarings is long and each waits for the one before; other groups of lanes fill its pauses. Four
     // keep any processor busy.
-    let rest = decode_by::<L, 4>(lanes, encodings, &mut take);
-    let rest = decode_by::<L, 2>(lanes, rest, &mut take);
-    let rest = decode_by::<L, 1>(lanes, rest, &mut take);
+    let rest = decode_by::<L, 4>(lanes, encodings, root_power(lanes), &mut take);
+    let rest = decode_by::<L, 2>(lanes, rest, root_power(lanes), &mut take);
+    let rest = decode_by::<L, 1>(lanes, rest, root_power(lanes), &mut take);
     if let Some(last) = rest.last() {
         // Lanes left over decode whatever the last one does.
         let mut padded = [*last; LANES_MAX];
         padded[..rest.len()].copy_from_slice(rest);
         let mut given = 0;
-        decode_by::<L, 1>(lanes, &padded[..L::COUNT], &mut |row| {
+        decode_by::<L, 1>(lanes, &padded[..L::COUNT], root_power(lanes), &mut |row| {
             given += 1;
             if given <= rest.len() {
                 take(row);
@@ -28,23 +29,50 @@ pub(crate) fn decode<L: Lanes>(lanes: L, encodings: &[[u8; 32]], mut take: impl 
     }
 }
 
+/// The power as the implementation takes it.
+fn root_power<L: Lanes, const GROUPS: usize>(
+    lanes: L,
+) -> impl Fn([L::Element; GROUPS]) -> [L::Element; GROUPS] + Copy {
+    #[inline(always)]
+    move |a| lanes.root_power(a)
+}
+
 /// Decodes as many as fill whole steps of `GROUPS` groups; gives back those left.
-fn decode_by<'a, L: Lanes, const GROUPS: usize>(
+pub(super) fn decode_by<'a, L: Lanes, const GROUPS: usize>(
     lanes: L,
     encodings: &'a [[u8; 32]],
+    root_power: impl Fn([L::Element; GROUPS]) -> [L::Element; GROUPS] + Copy,
     take: &mut impl FnMut(Option<&AffineRow>),
 ) -> &'a [[u8; 32]] {
     let steps = encodings.chunks_exact(GROUPS * L::COUNT);
     let rest = steps.remainder();
     for encodings in steps {
-        let (rows, points) = decode_groups::<L, GROUPS>(lanes, encodings);
-        for (rows, points) in rows.iter().zip(points) {
+        let (rows, points) = decode_groups(lanes, encodings, root_power);
+        for ((rows, points), encodings) in rows.into_iter().zip(points).zip(encodings.chunks(L::COUNT)) {
+            let (rows, points) = if L::HURRIES && points != all_lanes::<L>() {
+                // Nothing is called no point because of a power taken in a hurry.
+                decode_surely(lanes, encodings)
+            } else {
+                (rows, points)
+            };
             for (lane, row) in rows.iter().enumerate().take(L::COUNT) {
                 take((points >> lane & 1 == 1).then_some(row));
             }
         }
     }
     rest
+}
+
+/// The rows of one full group and, as a mask, which are of points.
+#[cold]
+fn decode_surely<L: Lanes>(lanes: L, encodings: &[[u8; 32]]) -> ([AffineRow; LANES_MAX], u8) {
+    let ([rows], [points]) = decode_groups(
+        lanes,
+        encodings,
+        #[inline(always)]
+        |a| power::for_roots(Exact(lanes), a),
+    );
+    (rows, points)
 }
 
 /// The limbs of y: all bits but the sign of x.
@@ -59,10 +87,12 @@ fn y_limbs(encoding: &[u8; 32]) -> Limbs {
     ]
 }
 
-/// The rows of `GROUPS` full groups and, as masks, which are of points.
+/// The rows of `GROUPS` full groups and, as masks, which are of points. `root_power` gives a^((p − 5)/8); where it is wrong
+/// there seems to be no point.
 fn decode_groups<L: Lanes, const GROUPS: usize>(
     lanes: L,
     encodings: &[[u8; 32]],
+    root_power: impl Fn([L::Element; GROUPS]) -> [L::Element; GROUPS],
 ) -> ([[AffineRow; LANES_MAX]; GROUPS], [u8; GROUPS]) {
     let mut limbs = [[[0; LANES_MAX]; 5]; GROUPS];
     let mut signs = [0; GROUPS];
@@ -89,7 +119,7 @@ fn decode_groups<L: Lanes, const GROUPS: usize>(
                 uv3[group] = lanes.mul(u[group], v3);
                 uv7[group] = lanes.mul(lanes.mul(lanes.square(v3), v[group]), u[group]);
             }
-            let root = to_the_root_power(lanes, uv7);
+            let root = root_power(uv7);
             let mut rows = [[AffineRow::IDENTITY; LANES_MAX]; GROUPS];
             let mut valid = [0; GROUPS];
             for group in 0..GROUPS {
@@ -109,64 +139,6 @@ fn decode_groups<L: Lanes, const GROUPS: usize>(
                 valid[group] = is_root | is_root_of_negative;
             }
             (rows, valid)
-        },
-    )
-}
-
-/// a^(2^252 − 3), the power (p − 5)/8, in each group: 251 squarings and 11 products.
-#[inline(always)]
-fn to_the_root_power<L: Lanes, const GROUPS: usize>(
-    lanes: L,
-    a: [L::Element; GROUPS],
-) -> [L::Element; GROUPS] {
-    // The names say the exponent: `ones_n` is a^(2^n − 1).
-    let a2 = squared(lanes, a, 1);
-    let a8 = squared(lanes, a2, 2);
-    let a9 = product(lanes, a8, a);
-    let a11 = product(lanes, a9, a2);
-    let a22 = squared(lanes, a11, 1);
-    let ones_5 = product(lanes, a22, a9);
-    let ones_10 = product(lanes, squared(lanes, ones_5, 5), ones_5);
-    let ones_20 = product(lanes, squared(lanes, ones_10, 10), ones_10);
-    let ones_40 = product(lanes, squared(lanes, ones_20, 20), ones_20);
-    let ones_50 = product(lanes, squared(lanes, ones_40, 10), ones_10);
-    let ones_100 = product(lanes, squared(lanes, ones_50, 50), ones_50);
-    let ones_200 = product(lanes, squared(lanes, ones_100, 100), ones_100);
-    let ones_250 = product(lanes, squared(lanes, ones_200, 50), ones_50);
-    product(lanes, squared(lanes, ones_250, 2), a)
-}
-
-/// a·b in each group.
-#[inline(always)]
-fn product<L: Lanes, const GROUPS: usize>(
-    lanes: L,
-    a: [L::Element; GROUPS],
-    b: [L::Element; GROUPS],
-) -> [L::Element; GROUPS] {
-    let mut products = a;
-    for group in 0..GROUPS {
-        products[group] = lanes.mul(a[group], b[group]);
-    }
-    products
-}
-
-/// a^(2^`times`) in each group. Not inlined, since ten copies of it would not leave room for anything else in the
-/// instruction cache.
-#[inline(never)]
-fn squared<L: Lanes, const GROUPS: usize>(
-    lanes: L,
-    mut a: [L::Element; GROUPS],
-    times: usize,
-) -> [L::Element; GROUPS] {
-    lanes.run(
-        #[inline(always)]
-        || {
-            for _ in 0..times {
-                for element in &mut a {
-                    *element = lanes.square(*element);
-                }
-            }
-            a
         },
     )
 }

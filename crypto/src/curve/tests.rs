@@ -1,10 +1,13 @@
 //! The constants, the group law on points of all kinds, and decoding beside zebra's.
 
-use super::{decoding::decode, *};
+use super::{
+    decoding::{decode, decode_by},
+    *,
+};
 use crate::{
     backend::{Backend, with_lanes},
     lanes::{
-        AffineRow,
+        AffineRow, all_lanes,
         portable::{Portable, reduced},
     },
 };
@@ -17,28 +20,28 @@ fn constants_are_what_they_say() {
     // 121666·d = −121665.
     assert!(is_zero(lanes.add(lanes.mul(D, small(121_666)), small(121_665))));
     assert!(is_zero(lanes.sub(lanes.add(D, D), TWICE_D)));
-    assert!(is_zero(lanes.sub(lanes.mul(D, D_INVERSE), ONE)));
+    assert!(is_zero(lanes.sub(lanes.mul(TWICE_D, TWICE_D_INVERSE), ONE)));
 }
 
 /// The encoding of Σ scalar · point over encoded points, for making unusual keys and signatures; term by term and bit by
 /// bit. All of them must be points.
 pub(crate) fn combination(terms: &[([u64; 4], [u8; 32])]) -> [u8; 32] {
     let lanes = Portable;
-    let mut sum = Point::identity(lanes);
+    let mut sum = Parts::identity(lanes);
     for (scalar, encoding) in terms {
         let mut row = None;
         decode(lanes, &[*encoding], |decoded| row = decoded.copied());
         let row = lanes.gather_affine(&[row.expect("a point")], &[0; LANES_MAX]);
-        let mut product = Point::identity(lanes);
+        let mut product = Parts::identity(lanes);
         for bit in (0..256).rev() {
             product = product.double(lanes);
             if scalar[bit / 64] >> (bit % 64) & 1 == 1 {
-                product = product.add_affine(lanes, &row, 0);
+                product = product.sum(lanes).add_affine(lanes, &row, 0);
             }
         }
-        sum = sum.add_extended(lanes, &product.cached(lanes), 0);
+        sum = sum.sum(lanes).add_extended(lanes, &product.sum(lanes).cached(lanes), 0);
     }
-    encoded(sum)
+    encoded(sum.point(lanes))
 }
 
 fn encoded(point: Point<Portable>) -> [u8; 32] {
@@ -81,34 +84,57 @@ pub(crate) fn rows<L: Lanes>(lanes: L) -> Vec<AffineRow> {
 
 fn same<L: Lanes>(lanes: L, a: Point<L>, b: Point<L>) -> bool {
     let cross = |p: L::Element, z: L::Element, q: L::Element, w: L::Element| {
-        lanes.is_zero(lanes.sub(lanes.mul(p, w), lanes.mul(q, z))) == u8::MAX >> (LANES_MAX - L::COUNT)
+        lanes.is_zero(lanes.sub(lanes.mul(p, w), lanes.mul(q, z))) == all_lanes::<L>()
     };
     cross(a.x, a.z, b.x, b.z) && cross(a.y, a.z, b.y, b.z) && cross(a.t, a.z, b.t, b.z)
 }
 
+/// Not inlined, as are the next ones: each is long, and they are called often below.
+#[inline(never)]
+fn agree<L: Lanes>(lanes: L, a: Parts<L>, b: Parts<L>) -> bool {
+    same(lanes, a.point(lanes), b.point(lanes))
+}
+
+#[inline(never)]
+fn plus<L: Lanes>(lanes: L, sum: Sum<L>, row: &[L::Element; 3], negative: u8) -> Parts<L> {
+    sum.add_affine(lanes, row, negative)
+}
+
+#[inline(never)]
+fn plus_sum<L: Lanes>(lanes: L, sum: Sum<L>, other: Sum<L>, negative: u8) -> Parts<L> {
+    sum.add_extended(lanes, &other.cached(lanes), negative)
+}
+
+#[inline(never)]
+fn sum<L: Lanes>(lanes: L, parts: Parts<L>) -> Sum<L> {
+    parts.sum(lanes)
+}
+
 fn check<L: Lanes>(lanes: L) {
     let rows = rows(lanes);
-    let everywhere = |place: usize| lanes.gather_affine(&rows, &[place as u32; LANES_MAX]);
+    let row = |place: usize| lanes.gather_affine(&rows, &[place as u32; LANES_MAX]);
+    let neutral = Parts::identity(lanes);
     let all = u8::MAX;
     for p in 0..rows.len() {
-        let point = Point::from_affine(lanes, &everywhere(p), 0);
-        let opposite = Point::from_affine(lanes, &everywhere(p), all);
-        assert!(same(lanes, point, Point::identity(lanes).add_affine(lanes, &everywhere(p), 0)));
-        assert!(same(lanes, opposite, Point::identity(lanes).add_affine(lanes, &everywhere(p), all)));
-        assert!(same(lanes, Point::identity(lanes), point.add_affine(lanes, &everywhere(p), all)));
-        assert!(same(lanes, point.double(lanes), point.add_affine(lanes, &everywhere(p), 0)));
-        assert!(same(lanes, point.double(lanes), point.add_extended(lanes, &point.cached(lanes), 0)));
+        let (one, opposite) = (Sum::from_affine(lanes, &row(p), 0), Sum::from_affine(lanes, &row(p), all));
+        let point = plus(lanes, sum(lanes, neutral), &row(p), 0);
+        assert!(same(lanes, one.point(lanes), point.point(lanes)));
+        let negative = plus(lanes, sum(lanes, neutral), &row(p), all);
+        assert!(same(lanes, opposite.point(lanes), negative.point(lanes)));
+        assert!(agree(lanes, neutral, plus(lanes, one, &row(p), all)));
+        assert!(agree(lanes, point.double(lanes), plus(lanes, one, &row(p), 0)));
+        assert!(agree(lanes, point.double(lanes), plus_sum(lanes, sum(lanes, point), one, 0)));
         for q in 0..rows.len() {
-            let sum = point.add_affine(lanes, &everywhere(q), 0);
-            let other = Point::from_affine(lanes, &everywhere(q), 0);
-            assert!(same(lanes, sum, other.add_extended(lanes, &point.cached(lanes), 0)));
-            assert!(same(lanes, point, sum.add_extended(lanes, &other.cached(lanes), all)));
+            let other = Sum::from_affine(lanes, &row(q), 0);
+            let both = plus(lanes, one, &row(q), 0);
+            assert!(agree(lanes, both, plus_sum(lanes, other, one, 0)));
+            assert!(agree(lanes, point, plus_sum(lanes, sum(lanes, both), other, all)));
         }
-        let mut multiple = Point::identity(lanes);
+        let mut multiple = neutral;
         for _ in 0..L::COUNT {
-            multiple = multiple.add_affine(lanes, &everywhere(p), 0);
+            multiple = plus(lanes, sum(lanes, multiple), &row(p), 0);
         }
-        assert!(same(lanes, multiple, point.folded(lanes)));
+        assert!(agree(lanes, multiple, point.folded(lanes)));
     }
 }
 
@@ -140,6 +166,30 @@ fn any_number_of_encodings_decodes_in_order() {
     }
 }
 
+/// A power that is wrong does not make a point none: it is taken again, surely.
+fn check_wrong_powers<L: Lanes>(lanes: L) {
+    let points = (0..8_u8).map(|secret| crate::SigningKey::from_bytes(&[secret; 32]).public());
+    let mut encodings: Vec<[u8; 32]> = points.collect();
+    encodings[3][0] ^= 1;
+    let (mut wrong, mut right) = (Vec::new(), Vec::new());
+    decode(lanes, &encodings, |row| right.push(row.map(|row| limbs(lanes, row))));
+    let take = &mut |row: Option<&AffineRow>| wrong.push(row.map(|row| limbs(lanes, row)));
+    decode_by::<L, 1>(lanes, &encodings, |[a]| [lanes.square(a)], take);
+    assert!(right.iter().filter(|row| row.is_some()).count() >= 7);
+    if L::HURRIES {
+        assert_eq!(wrong, right);
+    } else {
+        assert!(wrong.iter().all(Option::is_none));
+    }
+}
+
+#[test]
+fn a_wrong_power_is_taken_again() {
+    for backend in Backend::all() {
+        with_lanes!(backend, lanes => check_wrong_powers(lanes));
+    }
+}
+
 /// The values of a row in 0..p.
 fn limbs<L: Lanes>(lanes: L, row: &AffineRow) -> [Limbs; 3] {
     let values = lanes.gather_affine(&[*row], &[0; LANES_MAX]);
@@ -151,11 +201,13 @@ fn limbs<L: Lanes>(lanes: L, row: &AffineRow) -> [Limbs; 3] {
 fn small_order_is_what_vanishes_times_eight() {
     let lanes = Portable;
     for row in rows(lanes) {
-        let point = Point::from_affine(lanes, &lanes.gather_affine(&[row], &[0; LANES_MAX]), 0);
-        let mut eightfold = Point::identity(lanes);
+        let sum = Sum::from_affine(lanes, &lanes.gather_affine(&[row], &[0; LANES_MAX]), 0);
+        let mut eightfold = Parts::identity(lanes);
         for _ in 0..8 {
-            eightfold = eightfold.add_extended(lanes, &point.cached(lanes), 0);
+            eightfold = eightfold.sum(lanes).add_extended(lanes, &sum.cached(lanes), 0);
         }
-        assert_eq!(point.is_small_order(lanes) == 1, same(lanes, eightfold, Point::identity(lanes)));
+        let point = Parts::identity(lanes).sum(lanes).add_extended(lanes, &sum.cached(lanes), 0);
+        let is_neutral = same(lanes, eightfold.point(lanes), Parts::identity(lanes).point(lanes));
+        assert_eq!(point.is_small_order(lanes) == 1, is_neutral);
     }
 }

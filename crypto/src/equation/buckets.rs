@@ -10,7 +10,7 @@ use super::{
     windows::{Window, Windows},
 };
 use crate::{
-    curve::Point,
+    curve::{Parts, Sum},
     lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
     prefetch,
 };
@@ -23,6 +23,10 @@ const STARTS: usize = DIGITS_MAX + 1;
 /// Scratch memory.
 #[derive(Debug)]
 pub(crate) struct Buckets {
+    /// Row of every point, the long terms first.
+    rows: Vec<u32>,
+    /// The limbs of all scalars, lowest limbs together and so on: a window is read from two of these alone.
+    limbs: [Vec<u64>; 4],
     /// Digit of every point in the window at hand, as absolute value and, in the lowest bit, sign.
     digits: Vec<u16>,
     /// Points in order of their digits: twice the row, plus one if it is to be subtracted.
@@ -39,6 +43,8 @@ pub(crate) struct Buckets {
 impl Default for Buckets {
     fn default() -> Self {
         Self {
+            rows: Vec::new(),
+            limbs: [const { Vec::new() }; 4],
             digits: Vec::new(),
             sorted: Vec::new(),
             starts: [0; STARTS],
@@ -57,47 +63,63 @@ impl Buckets {
         rows: &[AffineRow],
         short: &[Term],
         long: &[Term],
-    ) -> Point<L> {
+    ) -> Parts<L> {
         let count = windows.all().len();
         let largest = 1_usize << (windows.width_max() - 1);
         if self.sums.len() <= largest * count {
             self.sums.resize(largest * count + 1, ExtendedRow::IDENTITY);
         }
         self.sums[largest * count] = ExtendedRow::IDENTITY;
+        self.rows.clear();
+        self.rows.extend(long.iter().chain(short).map(|term| term.row));
+        for (limb, all) in self.limbs.iter_mut().enumerate() {
+            all.clear();
+            all.extend(long.iter().chain(short).map(|term| term.shifted[limb]));
+        }
         for (place, window) in windows.all().iter().enumerate() {
-            let short = if place < windows.short() { short } else { &[] };
-            self.sort(*window, largest, short, long);
+            let points = if place < windows.short() { self.rows.len() } else { long.len() };
+            self.sort(lanes, *window, largest, points);
             self.fill(lanes, rows, place, count);
         }
         self.weighted(lanes, windows, largest)
     }
 
-    /// Brings the points of one window into the order of their digits, and the buckets into that of their fill.
-    fn sort(&mut self, window: Window, largest: usize, short: &[Term], long: &[Term]) {
-        let terms = || long.iter().chain(short);
-        let mut starts = [0_u32; STARTS];
-        self.digits.resize(long.len() + short.len(), 0);
-        for (place, term) in self.digits.iter_mut().zip(terms()) {
-            let digit = window.digit(&term.shifted);
-            let absolute = digit.unsigned_abs() as usize % DIGITS_MAX;
-            *place = (absolute << 1) as u16 | u16::from(digit < 0);
-            starts[absolute + 1] += 1;
+    /// Brings the first `points` points into the order of their digits in one window, and the buckets into that of their
+    /// fill.
+    fn sort<L: Lanes>(&mut self, lanes: L, window: Window, largest: usize, points: usize) {
+        let Self { rows, limbs, digits, sorted, starts, order, .. } = self;
+        let (limb, above) = window.limbs();
+        digits.resize(points, 0);
+        lanes.run(
+            #[inline(always)]
+            || {
+                let read = window.reader();
+                for ((digit, &low), &above) in digits.iter_mut().zip(&limbs[limb]).zip(&limbs[above]) {
+                    let signed = read(low, above);
+                    *digit = signed.unsigned_abs() << 1 | u16::from(signed < 0);
+                }
+            },
+        );
+        starts[..=largest + 1].fill(0);
+        for &digit in &*digits {
+            // No more points than a u32 counts.
+            let fill = &mut starts[usize::from(digit >> 1) % DIGITS_MAX + 1];
+            *fill = fill.wrapping_add(1);
         }
-        self.order.clear();
-        self.order.extend((1..=largest).map(|digit| (starts[digit + 1], digit as u32)));
+        order.clear();
+        order.extend((1..=largest).map(|digit| (starts[digit + 1], digit as u32)));
         // Points whose digit is zero belong nowhere: they are sorted too, to the front, and never read.
-        for digit in 1..STARTS {
+        for digit in 1..=largest + 1 {
             starts[digit] += starts[digit - 1];
         }
-        self.sorted.resize(long.len() + short.len(), 0);
-        for (term, &digit) in terms().zip(&self.digits) {
+        sorted.resize(points, 0);
+        for (&row, &digit) in rows.iter().zip(&*digits) {
             let start = &mut starts[usize::from(digit >> 1) % DIGITS_MAX];
-            self.sorted[*start as usize] = term.row << 1 | u32::from(digit & 1);
-            *start += 1;
+            sorted[*start as usize] = row << 1 | u32::from(digit & 1);
+            *start = start.wrapping_add(1);
         }
         // Every start is now the start of the next digit.
-        self.starts = starts;
-        self.order.sort_unstable_by_key(|&(fill, _)| u32::MAX - fill);
+        order.sort_unstable_by_key(|&(fill, _)| u32::MAX - fill);
     }
 
     /// Adds up the buckets of one window, a lane each, as many together as there are lanes.
@@ -118,7 +140,7 @@ impl Buckets {
 
     /// Σ over windows of 2^offset · Σ digit · bucket, in every lane. A lane per window, so the windows of a digit are
     /// read together; Σ digit · bucket is the sum of all partial sums from the largest digit down.
-    fn weighted<L: Lanes>(&self, lanes: L, windows: &Windows, largest: usize) -> Point<L> {
+    fn weighted<L: Lanes>(&self, lanes: L, windows: &Windows, largest: usize) -> Parts<L> {
         let count = windows.all().len();
         let mut totals = [ExtendedRow::IDENTITY; super::windows::WINDOWS_MAX.next_multiple_of(LANES_MAX)];
         for first in (0..count).step_by(L::COUNT) {
@@ -129,13 +151,10 @@ impl Buckets {
         lanes.run(
             #[inline(always)]
             || {
-                let mut sum = Point::identity(lanes);
+                let mut sum = Parts::identity(lanes);
                 for (place, window) in windows.all().iter().enumerate().rev() {
-                    sum = sum.add_extended(
-                        lanes,
-                        &lanes.gather_extended(&totals, &[place as u32; LANES_MAX]),
-                        0,
-                    );
+                    let total = lanes.gather_extended(&totals, &[place as u32; LANES_MAX]);
+                    sum = sum.sum(lanes).add_extended(lanes, &total, 0);
                     let below = place.checked_sub(1).map_or(0, |below| windows.all()[below].offset);
                     for _ in below..window.offset {
                         sum = sum.double(lanes);
@@ -167,7 +186,7 @@ fn bucket_sums<L: Lanes>(
                 (at, negative)
             };
             let (at, negative) = next(0);
-            let mut sum = Point::from_affine(lanes, &lanes.gather_affine(rows, &at), negative);
+            let mut sum = Sum::from_affine(lanes, &lanes.gather_affine(rows, &at), negative);
             let mut following = next(1);
             // The lists come longest first.
             for step in 1..lists[0].len() {
@@ -178,7 +197,7 @@ fn bucket_sums<L: Lanes>(
                     prefetch(&rows[row as usize].0[0]);
                     prefetch(&rows[row as usize].0[8]);
                 }
-                sum = sum.add_affine(lanes, &lanes.gather_affine(rows, &at), negative);
+                sum = sum.add_affine(lanes, &lanes.gather_affine(rows, &at), negative).sum(lanes);
             }
             lanes.extended_rows(&sum.cached(lanes))
         },
@@ -196,15 +215,15 @@ fn weighted_by_digit<L: Lanes>(
     lanes.run(
         #[inline(always)]
         || {
-            let mut above = Point::identity(lanes);
-            let mut total = Point::identity(lanes);
+            let mut above = Sum::identity(lanes);
+            let mut total = Sum::identity(lanes);
             for digit in (0..largest).rev() {
                 let mut at = [(largest * count) as u32; LANES_MAX];
                 for (lane, at) in at.iter_mut().enumerate().take(count - first) {
                     *at = (digit * count + first + lane) as u32;
                 }
-                above = above.add_extended(lanes, &lanes.gather_extended(sums, &at), 0);
-                total = total.add_extended(lanes, &above.cached(lanes), 0);
+                above = above.add_extended(lanes, &lanes.gather_extended(sums, &at), 0).sum(lanes);
+                total = total.add_extended(lanes, &above.cached(lanes), 0).sum(lanes);
             }
             lanes.extended_rows(&total.cached(lanes))
         },

@@ -6,7 +6,7 @@ use super::{
     windows::{Window, Windows},
 };
 use crate::{
-    curve::Point,
+    curve::{Parts, Sum},
     lanes::{AffineRow, ExtendedRow, LANES_MAX, Lanes},
 };
 
@@ -28,7 +28,7 @@ pub(crate) fn sum<L: Lanes>(
     short: &[Term],
     long: &[Term],
     tables: &mut Vec<ExtendedRow>,
-) -> Point<L> {
+) -> Parts<L> {
     // Whole groups of lanes, so that a group is either of short terms or of long ones.
     let whole = |terms: &[Term]| terms.len().next_multiple_of(L::COUNT);
     let room = MULTIPLES * (whole(short) + whole(long));
@@ -38,7 +38,7 @@ pub(crate) fn sum<L: Lanes>(
     let (short_tables, long_tables) = tables[..room].split_at_mut(MULTIPLES * whole(short));
     tabulate(lanes, rows, short, short_tables);
     tabulate(lanes, rows, long, long_tables);
-    let mut sum = Point::identity(lanes);
+    let mut sum = Parts::identity(lanes);
     for (place, window) in windows.all().iter().enumerate().rev() {
         sum = add_digits(lanes, sum, *window, long, long_tables);
         if place < windows.short() {
@@ -62,7 +62,7 @@ pub(crate) fn sums_apart<L: Lanes>(
     terms: [&[Term]; 2],
     last: &[u32; LANES_MAX],
     tables: &mut Vec<ExtendedRow>,
-) -> Point<L> {
+) -> Parts<L> {
     let room = MULTIPLES * L::COUNT;
     if tables.len() < 2 * room {
         tables.resize(2 * room, ExtendedRow::IDENTITY);
@@ -70,7 +70,7 @@ pub(crate) fn sums_apart<L: Lanes>(
     for (terms, tables) in terms.iter().zip(tables.chunks_exact_mut(room)) {
         tabulate(lanes, rows, terms, tables);
     }
-    let mut sum = Point::identity(lanes);
+    let mut sum = Parts::identity(lanes);
     for (place, window) in windows.all().iter().enumerate().rev() {
         for (terms, tables) in terms.iter().zip(tables.chunks_exact(room)) {
             sum = add_digits(lanes, sum, *window, terms, tables);
@@ -81,7 +81,7 @@ pub(crate) fn sums_apart<L: Lanes>(
     }
     lanes.run(
         #[inline(always)]
-        || sum.add_affine(lanes, &lanes.gather_affine(rows, last), 0),
+        || sum.sum(lanes).add_affine(lanes, &lanes.gather_affine(rows, last), 0),
     )
 }
 
@@ -96,13 +96,13 @@ fn tabulate<L: Lanes>(lanes: L, rows: &[AffineRow], terms: &[Term], tables: &mut
             #[inline(always)]
             || {
                 let row = lanes.gather_affine(rows, &at);
-                let mut multiple = Point::identity(lanes);
+                let mut multiple = Sum::identity(lanes);
                 for number in 0..MULTIPLES {
                     let out = lanes.extended_rows(&multiple.cached(lanes));
                     for lane in 0..L::COUNT {
                         tables[MULTIPLES * lane + number] = out[lane];
                     }
-                    multiple = multiple.add_affine(lanes, &row, 0);
+                    multiple = multiple.add_affine(lanes, &row, 0).sum(lanes);
                 }
             },
         );
@@ -112,11 +112,11 @@ fn tabulate<L: Lanes>(lanes: L, rows: &[AffineRow], terms: &[Term], tables: &mut
 /// Adds the multiples that the digits of one window say.
 fn add_digits<L: Lanes>(
     lanes: L,
-    mut sum: Point<L>,
+    mut sum: Parts<L>,
     window: Window,
     terms: &[Term],
     tables: &[ExtendedRow],
-) -> Point<L> {
+) -> Parts<L> {
     lanes.run(
         #[inline(always)]
         || {
@@ -127,7 +127,7 @@ fn add_digits<L: Lanes>(
                     at[lane] = (MULTIPLES * lane) as u32 + digit.unsigned_abs();
                     negative |= u8::from(digit < 0) << lane;
                 }
-                sum = sum.add_extended(lanes, &lanes.gather_extended(tables, &at), negative);
+                sum = sum.sum(lanes).add_extended(lanes, &lanes.gather_extended(tables, &at), negative);
             }
             sum
         },
@@ -135,7 +135,7 @@ fn add_digits<L: Lanes>(
 }
 
 /// 2^`times` · sum.
-fn doubled<L: Lanes>(lanes: L, mut sum: Point<L>, times: u32) -> Point<L> {
+fn doubled<L: Lanes>(lanes: L, mut sum: Parts<L>, times: u32) -> Parts<L> {
     lanes.run(
         #[inline(always)]
         || {

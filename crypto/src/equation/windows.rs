@@ -87,15 +87,29 @@ impl Windows {
 }
 
 impl Window {
+    /// The limb in which the window begins, and the one above it, where it may end.
+    #[inline(always)]
+    pub(crate) fn limbs(self) -> (usize, usize) {
+        let limb = self.offset as usize / 64;
+        // The top limb has room above the highest window, so whatever is taken for the next one does not count.
+        (limb, (limb + 1) % 4)
+    }
+
     /// The signed digit of this window.
     #[inline(always)]
     pub(crate) fn digit(self, shifted: &Shifted) -> i32 {
-        let (limb, shift) = (self.offset as usize / 64, self.offset % 64);
-        let mut bits = shifted[limb] >> shift;
-        if shift + self.width > 64 {
-            bits |= shifted[limb + 1] << (64 - shift);
+        let (limb, above) = self.limbs();
+        i32::from(self.reader()(shifted[limb], shifted[above]))
+    }
+
+    /// What gives the signed digit from the [`limbs`](Self::limbs).
+    #[inline(always)]
+    pub(crate) fn reader(self) -> impl Fn(u64, u64) -> i16 {
+        let (shift, mask, half) = (self.offset % 64, (1 << self.width) - 1, 1 << (self.width - 1));
+        // A digit has ten bits at most, so nothing is cut off and nothing overflows.
+        move |low: u64, above: u64| {
+            (((low >> shift | above.unbounded_shl(64 - shift)) & mask) as i16).wrapping_sub(half)
         }
-        (bits & ((1 << self.width) - 1)) as i32 - (1 << (self.width - 1))
     }
 }
 

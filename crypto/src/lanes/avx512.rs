@@ -5,22 +5,31 @@
 //! accumulator. Limbs weigh 2^51, so the high half of a product in column k weighs 2^(51k + 52) = 2 · 2^(51(k + 1)): it
 //! counts double in the next column.
 //!
-//! Bounds of a product: column k of 0 to 9 has at most five low halves and, counted twice, five high halves, so it is
-//! below 15·2^52. Columns 5 to 9 weigh 2^255 times columns 0 to 4, which is 19 modulo p; with them the sums are below
-//! 20·15·2^52 < 2^61, and the top one, since column 9 is a single high half, below (13 + 38)·2^52 < 2^58. One carry pass
-//! then leaves limbs below 2^51 + 2^10, and below 2^51 + 19·2^7 in the lowest.
+//! Bounds of a product: factors have limbs below 2^51 + 2^40, so a high half is below 2^50 + 2^41 and counted twice below
+//! 2^52. Columns 5 to 9 weigh 2^255 times columns 0 to 4, which is 19 modulo p. Column 9 is a single high half; 5 to 8 have
+//! at most four low halves, four high ones counted twice and a small number, so they are below 2^55. Of 19 times such a
+//! column IFMA adds the low 52 bits five columns below; what passes bit 52 is the high half of 19 times its low 52 bits, and
+//! 19 times its upper ones, together below 2^8, and goes doubled into the column above that, as high halves do. Columns 0
+//! to 4 then have at most six low halves, four high ones counted twice and a small number, and are below 2^56: that is a
+//! term. One carry pass leaves limbs below 2^51 + 2^5, and below 2^51 + 19·2^5 in the lowest.
+//!
+//! A processor that issues two 512-bit instructions per cycle, of whatever kind, is bound by their number: 77 for a product.
 
+mod hurried;
 mod quad;
 
 use core::arch::x86_64::*;
 
+use hurried::Hurried;
+
 use super::{AffineRow, ExtendedRow, LANES_MAX, LIMB_MASK, Lanes, Limbs};
+use crate::power;
 
 /// Proof that this processor has AVX-512 F, DQ, BW, VL and IFMA.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Avx512(());
 
-/// 512p in limbs above 2^59.9, hence above those of any term: added first, it keeps a difference positive.
+/// 512p in limbs above 2^59, hence above those of any term: added first, it keeps a difference positive.
 const BIAS: Limbs = {
     let mut bias = [0; 5];
     let mut place = 0;
@@ -100,13 +109,41 @@ impl Avx512 {
         }
     }
 
+    /// The high halves of columns 5 to 9 doubled, after column 5 has what passes bit 52 of 19 times column 9.
     #[inline(always)]
-    fn doubled(self, columns: [__m512i; 10]) -> [__m512i; 10] {
-        let mut twice = columns;
-        for column in &mut twice {
+    fn upper_doubled(self, mut columns: [__m512i; 10]) -> [__m512i; 10] {
+        columns[9] = self.plus(columns[9], columns[9]);
+        columns[5] = self.high(columns[5], columns[9], self.constant(19));
+        for column in &mut columns[5..9] {
             *column = self.plus(*column, *column);
         }
-        twice
+        columns
+    }
+
+    /// The high halves of columns 1 to 4 doubled, after they have what passes bit 52 of 19 times the columns 5 to 8, which
+    /// are whole.
+    #[inline(always)]
+    fn lower_doubled(self, mut columns: [__m512i; 10]) -> [__m512i; 10] {
+        let nineteen = self.constant(19);
+        for place in 0..4 {
+            let above = columns[place + 5];
+            // SAFETY: the token proves the instructions.
+            let top = unsafe { _mm512_srli_epi64::<52>(above) };
+            let column = self.high(columns[place + 1], above, nineteen);
+            let column = self.low(column, top, nineteen);
+            columns[place + 1] = self.plus(column, column);
+        }
+        columns
+    }
+
+    /// Columns 0 to 4 with the low 52 bits of 19 times columns 5 to 9.
+    #[inline(always)]
+    fn folded(self, columns: [__m512i; 10]) -> Element {
+        let mut sums = [self.zero(); 5];
+        for place in 0..5 {
+            sums[place] = self.low(columns[place], columns[place + 5], self.constant(19));
+        }
+        sums
     }
 
     /// The one representative in 0..p with limbs below 2^51.
@@ -204,6 +241,7 @@ impl Lanes for Avx512 {
     const SIDE_BY_SIDE_MIN: usize = 4;
     const APART_MAX: usize = 8;
     const STRAUS_MAX: usize = 150;
+    const HURRIES: bool = true;
     type Element = Element;
     type Word = __m512i;
 
@@ -256,61 +294,54 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn mul_term(self, a: Element, b: Element) -> Element {
         let mut columns = [self.zero(); 10];
-        macro_rules! rows {
-            ($half:ident, $up:literal: $($i:literal)*) => {$(
-                columns[$i + $up] = self.$half(columns[$i + $up], a[$i], b[0]);
-                columns[$i + $up + 1] = self.$half(columns[$i + $up + 1], a[$i], b[1]);
-                columns[$i + $up + 2] = self.$half(columns[$i + $up + 2], a[$i], b[2]);
-                columns[$i + $up + 3] = self.$half(columns[$i + $up + 3], a[$i], b[3]);
-                columns[$i + $up + 4] = self.$half(columns[$i + $up + 4], a[$i], b[4]);
+        macro_rules! products {
+            ($half:ident, $up:literal: $($i:literal $j:literal),*) => {$(
+                columns[$i + $j + $up] = self.$half(columns[$i + $j + $up], a[$i], b[$j]);
             )*};
         }
         // The high halves come first, so that one doubling in place serves for all of a column.
-        rows!(high, 1: 0 1 2 3 4);
-        columns = self.doubled(columns);
-        rows!(low, 0: 0 1 2 3 4);
-        // There are more multiplications than the units for them can hide, so 19 times is made of shifts and sums.
-        let mut sums = [self.zero(); 5];
-        for place in 0..5 {
-            let above = columns[place + 5];
-            // SAFETY: the token proves the instructions.
-            let sixteen = unsafe { _mm512_slli_epi64::<4>(above) };
-            let three = self.plus(above, self.plus(above, above));
-            sums[place] = self.plus(self.plus(columns[place], three), sixteen);
-        }
-        sums
+        products!(high, 1: 0 0, 0 1, 0 2, 0 3, 1 0, 1 1, 1 2, 2 0, 2 1, 3 0);
+        products!(high, 1: 0 4, 1 3, 1 4, 2 2, 2 3, 2 4, 3 1, 3 2, 3 3, 3 4, 4 0, 4 1, 4 2, 4 3, 4 4);
+        columns = self.upper_doubled(columns);
+        products!(low, 0: 1 4, 2 3, 2 4, 3 2, 3 3, 3 4, 4 1, 4 2, 4 3, 4 4);
+        columns = self.lower_doubled(columns);
+        products!(low, 0: 0 0, 0 1, 0 2, 0 3, 0 4, 1 0, 1 1, 1 2, 1 3, 2 0, 2 1, 2 2, 3 0, 3 1, 4 0);
+        self.folded(columns)
     }
 
     #[inline(always)]
     fn square_term(self, a: Element) -> Element {
         let mut columns = [self.zero(); 10];
-        macro_rules! cross {
-            ($half:ident, $up:literal) => {
-                cross!($half, $up: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
-            };
+        macro_rules! products {
             ($half:ident, $up:literal: $($i:literal $j:literal),*) => {$(
                 columns[$i + $j + $up] = self.$half(columns[$i + $j + $up], a[$i], a[$j]);
             )*};
         }
-        macro_rules! squares {
-            ($half:ident, $up:literal: $($i:literal)*) => {$(
-                columns[2 * $i + $up] = self.$half(columns[2 * $i + $up], a[$i], a[$i]);
-            )*};
+        // Products of different limbs count twice, their high halves therefore four times.
+        products!(high, 1: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
+        for column in &mut columns[2..9] {
+            *column = self.plus(*column, *column);
         }
-        // Cross products count twice, their high halves therefore four times.
-        cross!(high, 1);
-        columns = self.doubled(columns);
-        cross!(low, 0);
-        squares!(high, 1: 0 1 2 3 4);
-        columns = self.doubled(columns);
-        squares!(low, 0: 0 1 2 3 4);
-        let mut sums = [self.zero(); 5];
-        for place in 0..5 {
-            // SAFETY: the token proves the instructions.
-            let folded = unsafe { _mm512_mullo_epi64(columns[place + 5], self.constant(19)) };
-            sums[place] = self.plus(columns[place], folded);
-        }
-        sums
+        products!(low, 0: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
+        products!(high, 1: 0 0, 1 1, 2 2, 3 3, 4 4);
+        columns = self.upper_doubled(columns);
+        products!(low, 0: 3 3, 4 4);
+        columns = self.lower_doubled(columns);
+        products!(low, 0: 0 0, 1 1, 2 2);
+        self.folded(columns)
+    }
+
+    #[inline(always)]
+    fn root_power<const GROUPS: usize>(self, a: [Element; GROUPS]) -> [Element; GROUPS] {
+        let field = Hurried(self);
+        let a = a.map(
+            #[inline(always)]
+            |a| field.from_tight(a),
+        );
+        power::for_roots(field, a).map(
+            #[inline(always)]
+            |power| field.to_tight(power),
+        )
     }
 
     #[inline(always)]

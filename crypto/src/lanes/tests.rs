@@ -154,6 +154,35 @@ proptest! {
     }
 }
 
+/// The powers for roots that every implementation takes, the sure one and its own, of elements no larger than a product.
+fn check_powers<L: Lanes>(lanes: L, a: &[[u64; LANES_MAX]; 5]) {
+    let reference = |lane| portable::reduced(Portable.root_power([lane_of(a, lane)])[0]);
+    let expected: Vec<Limbs> = (0..L::COUNT).map(reference).collect();
+    let element = lanes.element(a);
+    for power in [lanes.root_power([element, element])[1], power::for_roots(Exact(lanes), [element])[0]] {
+        let found = lanes.limbs(power);
+        for lane in 0..L::COUNT {
+            assert!(lane_of(&found, lane).iter().all(|&limb| limb <= LIMB_MAX));
+            assert_eq!(portable::reduced(lane_of(&found, lane)), expected[lane]);
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(50))]
+    #[test]
+    fn powers_for_roots_are_those_of_the_reference(
+        a in prop::array::uniform5(prop::array::uniform8(0..=LIMB_MASK)), edge in 0..6_u64,
+    ) {
+        // Some of the first lane's limbs at their bounds.
+        let mut a = a;
+        a[edge as usize % 5][0] = LIMB_MASK * (edge % 2);
+        for backend in Backend::all() {
+            with_lanes!(backend, lanes => check_powers(lanes, &a));
+        }
+    }
+}
+
 fn check_rows<L: Lanes>(lanes: L) {
     let mut number = 0;
     let mut next = || {

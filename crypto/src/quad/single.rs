@@ -6,7 +6,7 @@
 use super::{Addend, Point, Quad};
 use crate::{
     batch::BASE_ENCODING,
-    curve::decoding::decode,
+    curve::{self, decoding::decode},
     lanes::{
         Lanes, Limbs,
         portable::{Portable, reduced},
@@ -46,7 +46,8 @@ impl<Q: Quad> Table<Q> {
 
 /// The point that an affine row's y + x, y − x and 2dxy are of.
 fn point<Q: Quad>(quad: Q, [plus, minus, dxy]: &[Limbs; 3]) -> Point<Q> {
-    let [x, y, z, t] = crate::curve::Point::from_affine(Portable, &[*plus, *minus, *dxy], 0).coordinates();
+    let sum = curve::Sum::from_affine(Portable, &[*plus, *minus, *dxy], 0);
+    let [x, y, z, t] = sum.point(Portable).coordinates();
     let limbs = [x, y, z, t].map(|value| Lanes::tight(Portable, value));
     quad.run(
         #[inline(always)]
