@@ -2,8 +2,12 @@
 //!
 //! Engines: `commonware` (commonware-cryptography-curve25519, the fastest batch verifier published that we know; only with
 //! `--features peers`), `zebra-batch` and `zebra-single` (ed25519-zebra), all of which follow this engine's rule; and
-//! `dalek-batch` (ed25519-dalek), which follows another and is here as a measure of speed. All get the same signatures of
+//! `dalek-batch-…` (ed25519-dalek), which follows another and is here as a measure of speed. All get the same signatures of
 //! 150 bytes each.
+//!
+//! dalek's instructions are chosen when it is compiled, and the engine's name says which: `avx2` unless told otherwise. Its
+//! AVX-512, which zebra shares, is compiled in with
+//! `RUSTFLAGS='--cfg curve25519_dalek_backend="avx512"' cargo bench -p fresnel-benches --features peers --bench signatures`.
 //!
 //! Workloads: `fresh` keys, which every engine gets as bytes that it has not seen; `kept`, keys seen before (dalek gets them
 //! decoded, commonware and zebra have no memory of keys); `recurring`, 1024 senders that sign in turn, kept; `bad`, fresh
@@ -178,6 +182,29 @@ fn fresnel(signed: &'static Signed, kept: bool) -> Vec<Engine<'static>> {
     engines
 }
 
+/// The widest instructions that curve25519-dalek was compiled with, by the rules of its build script; it uses them where the
+/// processor has them.
+#[expect(unexpected_cfgs, reason = "the option is of a dependency")]
+const fn dalek_instructions() -> &'static str {
+    let chosen = cfg!(any(
+        curve25519_dalek_backend = "serial",
+        curve25519_dalek_backend = "fiat",
+        curve25519_dalek_backend = "simd",
+        curve25519_dalek_backend = "avx512",
+    ));
+    if cfg!(not(target_arch = "x86_64"))
+        || cfg!(any(curve25519_dalek_backend = "serial", curve25519_dalek_backend = "fiat"))
+    {
+        "serial"
+    } else if cfg!(curve25519_dalek_backend = "avx512")
+        || !chosen && cfg!(all(target_feature = "avx512ifma", target_feature = "avx512vl"))
+    {
+        "avx512"
+    } else {
+        "avx2"
+    }
+}
+
 fn dalek(signed: &'static Signed, decoded: bool) -> Engine<'static> {
     let decode = || -> Vec<_> {
         let key = |key| ed25519_dalek::VerifyingKey::from_bytes(key).expect("a point");
@@ -185,7 +212,8 @@ fn dalek(signed: &'static Signed, decoded: bool) -> Engine<'static> {
     };
     let kept = decoded.then(decode);
     let messages: Vec<&[u8]> = signed.messages.iter().map(|message| message.as_slice()).collect();
-    Engine::new(if decoded { "dalek-batch-decoded" } else { "dalek-batch" }, move || {
+    let decoded = if decoded { "-decoded" } else { "" };
+    Engine::new(format!("dalek-batch{decoded}-{}", dalek_instructions()), move || {
         let signatures: Vec<_> = signed.signatures.iter().map(ed25519_dalek::Signature::from_bytes).collect();
         let fresh = if kept.is_none() { decode() } else { Vec::new() };
         let keys = kept.as_ref().unwrap_or(&fresh);

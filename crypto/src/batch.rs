@@ -79,7 +79,6 @@ impl Batch {
     }
 
     /// How many equations of the last batch failed: none if all was good, and never more than a fixed number.
-    #[cfg(test)]
     pub(crate) fn failures(&self) -> usize {
         self.failures
     }

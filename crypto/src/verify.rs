@@ -105,6 +105,12 @@ impl Verifier {
         bad
     }
 
+    /// How many equations over several signatures have failed so far. Each was followed by a search, for which everybody
+    /// else of the batch waited: bad signatures are best checked apart from those of others.
+    pub fn failures(&self) -> u64 {
+        self.workers.iter().map(|worker| worker.failures).sum()
+    }
+
     fn bad_among(&mut self, items: &[Item<'_>], indices: impl ExactSizeIterator<Item = usize>) -> Vec<usize> {
         let Self { backend, workers, pool, .. } = self;
         let parts = (indices.len() / PART_MIN).clamp(1, workers.len());
@@ -131,22 +137,25 @@ struct Worker {
     batch: Batch,
     /// Indices of the bad ones found.
     bad: Vec<usize>,
+    /// Equations that failed, of all batches.
+    failures: u64,
 }
 
 impl Worker {
     fn new(backend: Backend, random: &mut ChaCha12Rng, keys: usize) -> Self {
         let keys = Keys::new(keys, random.next_u64());
         let batch = with_lanes!(backend, lanes => Batch::new(lanes, keys));
-        Self { random: ChaCha12Rng::from_rng(random), batch, bad: Vec::new() }
+        Self { random: ChaCha12Rng::from_rng(random), batch, bad: Vec::new(), failures: 0 }
     }
 
     fn verify(&mut self, backend: Backend, items: &[Item<'_>], indices: impl Iterator<Item = usize>) {
-        let Self { random, batch, bad } = self;
+        let Self { random, batch, bad, failures } = self;
         let mut indices = indices.peekable();
         while indices.peek().is_some() {
             let some = indices.by_ref().take(BATCH_MAX);
             let random = || u128::from(random.next_u64()) << 64 | u128::from(random.next_u64());
             with_lanes!(backend, lanes => batch.verify(lanes, items, some, random, bad));
+            *failures += batch.failures() as u64;
         }
     }
 }

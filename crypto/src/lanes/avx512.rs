@@ -23,7 +23,6 @@ use core::arch::x86_64::*;
 use hurried::Hurried;
 
 use super::{AffineRow, ExtendedRow, LANES_MAX, LIMB_MASK, Lanes, Limbs};
-use crate::power;
 
 /// Proof that this processor has AVX-512 F, DQ, BW, VL and IFMA.
 #[derive(Clone, Copy, Debug)]
@@ -333,15 +332,7 @@ impl Lanes for Avx512 {
 
     #[inline(always)]
     fn root_power<const GROUPS: usize>(self, a: [Element; GROUPS]) -> [Element; GROUPS] {
-        let field = Hurried(self);
-        let a = a.map(
-            #[inline(always)]
-            |a| field.from_tight(a),
-        );
-        power::for_roots(field, a).map(
-            #[inline(always)]
-            |power| field.to_tight(power),
-        )
+        if GROUPS == 1 { Hurried::<true>(self).root_power(a) } else { Hurried::<false>(self).root_power(a) }
     }
 
     #[inline(always)]

@@ -16,21 +16,38 @@
 use core::arch::x86_64::*;
 
 use super::{Avx512, Element};
-use crate::{lanes::LIMB_MASK, power::Multiply};
+use crate::{
+    lanes::LIMB_MASK,
+    power::{self, Multiply},
+};
 
-/// Limbs are the low 52 bits of each register; the bits above mean nothing.
+/// Limbs are the low 52 bits of each register; the bits above mean nothing. With `ALONE` a square takes less time and more
+/// instructions: for when nothing else has work while one waits for the one before.
 #[derive(Clone, Copy)]
-pub(super) struct Hurried(pub(super) Avx512);
+pub(super) struct Hurried<const ALONE: bool>(pub(super) Avx512);
 
 /// 2^260 modulo p.
 const FOLD: u64 = 608;
 /// Bits that a column of more than 52 loses before it is multiplied.
 const LOST: u32 = 4;
 
-impl Hurried {
+impl<const ALONE: bool> Hurried<ALONE> {
+    /// a^((p − 5)/8) of elements in limbs of 51 bits.
+    #[inline(always)]
+    pub(super) fn root_power<const GROUPS: usize>(self, mut a: [Element; GROUPS]) -> [Element; GROUPS] {
+        for a in &mut a {
+            *a = self.of_tight(*a);
+        }
+        let mut powers = power::for_roots(self, a);
+        for power in &mut powers {
+            *power = self.to_tight(*power);
+        }
+        powers
+    }
+
     /// From limbs of 51 bits, tight.
     #[inline(always)]
-    pub(super) fn from_tight(self, a: Element) -> Element {
+    fn of_tight(self, a: Element) -> Element {
         // SAFETY: the token proves the instructions.
         unsafe {
             [
@@ -45,7 +62,7 @@ impl Hurried {
 
     /// To limbs of 51 bits, tight: the lowest takes 19 times the five bits above 2^255.
     #[inline(always)]
-    pub(super) fn to_tight(self, a: Element) -> Element {
+    fn to_tight(self, a: Element) -> Element {
         let lanes = self.0;
         let whole = lanes.constant((1 << 52) - 1);
         let mask = lanes.constant(LIMB_MASK);
@@ -94,12 +111,17 @@ impl Hurried {
         // The top column is a single high half, so it has no more than 52 bits.
         columns[4] = lanes.low(columns[4], columns[9], fold);
         columns[5] = lanes.high(columns[5], columns[9], fold);
+        let mut apart = [lanes.zero(); 5];
         for place in 0..4 {
             let above = columns[place + 5];
             columns[place] = lanes.low(columns[place], above, fold);
             // SAFETY: the token proves the instructions.
             let less = unsafe { _mm512_srli_epi64::<LOST>(above) };
-            columns[place + 1] = lanes.high(columns[place + 1], less, fold_of_less);
+            let sums = if ALONE { &mut apart } else { &mut columns[..5] };
+            sums[place + 1] = lanes.high(sums[place + 1], less, fold_of_less);
+        }
+        for place in 1..5 {
+            columns[place] = lanes.plus(columns[place], apart[place]);
         }
         // SAFETY: the token proves the instructions.
         let carries = [0, 1, 2, 3, 4].map(
@@ -116,7 +138,7 @@ impl Hurried {
     }
 }
 
-impl Multiply for Hurried {
+impl<const ALONE: bool> Multiply for Hurried<ALONE> {
     type Element = Element;
 
     #[inline(always)]
@@ -146,17 +168,31 @@ impl Multiply for Hurried {
     fn square(self, a: Element) -> Element {
         let lanes = self.0;
         let mut columns = [lanes.zero(); 10];
+        // Alone, sums are taken in two parts, so that no more than two additions wait for one another.
+        let (mut upper, mut squares) = (columns, columns);
         macro_rules! products {
-            ($($i:literal $j:literal),*) => {$(
-                columns[$i + $j] = lanes.low(columns[$i + $j], a[$i], a[$j]);
-                columns[$i + $j + 1] = lanes.high(columns[$i + $j + 1], a[$i], a[$j]);
+            ($low:ident $high:ident: $($i:literal $j:literal),*) => {$(
+                $low[$i + $j] = lanes.low($low[$i + $j], a[$i], a[$j]);
+                $high[$i + $j + 1] = lanes.high($high[$i + $j + 1], a[$i], a[$j]);
             )*};
         }
-        products!(0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
-        for column in &mut columns[1..9] {
-            *column = lanes.plus(*column, *column);
+        if ALONE {
+            products!(columns upper: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
+            products!(squares squares: 0 0, 1 1, 2 2, 3 3, 4 4);
+        } else {
+            products!(columns columns: 0 1, 0 2, 0 3, 0 4, 1 2, 1 3, 1 4, 2 3, 2 4, 3 4);
         }
-        products!(0 0, 1 1, 2 2, 3 3, 4 4);
+        for place in 1..9 {
+            let column = lanes.plus(columns[place], upper[place]);
+            columns[place] = lanes.plus(column, column);
+        }
+        if ALONE {
+            for place in 0..10 {
+                columns[place] = lanes.plus(columns[place], squares[place]);
+            }
+        } else {
+            products!(columns columns: 0 0, 1 1, 2 2, 3 3, 4 4);
+        }
         self.folded(columns)
     }
 }
