@@ -31,6 +31,7 @@ pub(crate) struct Member {
     /// None after a restart.
     pub(crate) client: Option<ClientId>,
     pub(crate) fee: u64,
+    pub(crate) bytes: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +53,8 @@ pub(crate) struct Admission {
     known: IdMap<TransactionId, Stage>,
     /// How many of them are pending.
     pending: usize,
+    /// Bytes of these.
+    pending_bytes: usize,
     /// Those that are ordered, oldest first.
     ordered: VecDeque<TransactionId>,
     senders: IdMap<Address, Sender>,
@@ -70,13 +73,14 @@ pub(crate) struct Horizon {
 }
 
 impl Admission {
-    /// Admits a transaction or says why not.
+    /// Admits a transaction of so many bytes or says why not.
     pub(crate) fn admit(
         &mut self,
         limits: &Batching,
         horizon: Horizon,
         client: ClientId,
         candidate: &Candidate,
+        bytes: usize,
     ) -> Result<Member, RejectionCode> {
         let &Candidate { id, sender, account, ref signed } = candidate;
         let transaction = &signed.transaction;
@@ -103,10 +107,12 @@ impl Admission {
         {
             return Err(RejectionCode::Quota);
         }
-        if self.pending >= limits.pending_max || horizon.is_late {
+        let is_full =
+            self.pending >= limits.pending_max || self.pending_bytes + bytes > limits.pending_bytes_max;
+        if is_full || horizon.is_late {
             return Err(RejectionCode::Overloaded);
         }
-        let member = Member { id, sender, client: Some(client), fee: transaction.fee.0 };
+        let member = Member { id, sender, client: Some(client), fee: transaction.fee.0, bytes };
         self.add(&member);
         Ok(member)
     }
@@ -115,6 +121,7 @@ impl Admission {
     pub(crate) fn add(&mut self, member: &Member) {
         if self.known.insert(member.id, Stage::Pending) != Some(Stage::Pending) {
             self.pending += 1;
+            self.pending_bytes += member.bytes;
         }
         let sender = self.senders.get_or_insert_with(member.sender, Sender::default);
         sender.count += 1;
@@ -141,15 +148,17 @@ impl Admission {
                 self.clients.remove(&client);
             }
         }
+        if self.known.get(&member.id) == Some(&Stage::Pending) {
+            self.pending -= 1;
+            self.pending_bytes -= member.bytes;
+        }
         self.remember(member.id);
     }
 
-    /// Refuses a transaction, which is ordered, for a while.
+    /// Refuses a transaction, which is ordered and not pending, for a while.
     pub(crate) fn remember(&mut self, transaction: TransactionId) {
-        match self.known.insert(transaction, Stage::Ordered) {
-            Some(Stage::Ordered) => return,
-            Some(Stage::Pending) => self.pending -= 1,
-            None => {}
+        if self.known.insert(transaction, Stage::Ordered) == Some(Stage::Ordered) {
+            return;
         }
         self.ordered.push_back(transaction);
         if self.ordered.len() > REMEMBERED_MAX {
@@ -164,5 +173,27 @@ impl Admission {
     /// Transactions admitted and not ordered.
     pub(crate) fn pending(&self) -> usize {
         self.pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// D3.
+    #[test]
+    fn ids_of_what_is_ordered_are_remembered_within_bounds_the_latest_ones() {
+        let id = |number: usize| {
+            let mut id = [0; 32];
+            id[..8].copy_from_slice(&number.to_be_bytes());
+            TransactionId(id)
+        };
+        let mut admission = Admission::default();
+        let more = 1_000;
+        (0..REMEMBERED_MAX + more).for_each(|number| admission.remember(id(number)));
+        let known = |number| admission.known.contains(&id(number));
+        assert!((0..more).all(|number| !known(number)));
+        assert!((more..REMEMBERED_MAX + more).all(known));
+        assert_eq!(admission.ordered.len(), REMEMBERED_MAX);
     }
 }

@@ -28,6 +28,8 @@ pub struct Batching {
     pub delay_max: u64,
     /// Transactions admitted and not ordered.
     pub pending_max: usize,
+    /// Bytes of these: they stay in memory until they are ordered, and some are a hundred times as long as others.
+    pub pending_bytes_max: usize,
     /// Of these, those of one sender.
     pub pending_per_sender_max: usize,
     /// Of these, those of one connection.
@@ -47,6 +49,7 @@ impl Default for Batching {
             batch_bytes_max: BATCH_BYTES_MAX,
             delay_max: 20_000,
             pending_max: 200_000,
+            pending_bytes_max: 128 << 20,
             pending_per_sender_max: 64,
             pending_per_client_max: 50_000,
             queue_age_max: 800_000,

@@ -198,7 +198,9 @@ impl Mempool {
         for candidate in transactions {
             let admitted = candidate.and_then(|candidate| {
                 let horizon = Horizon { is_late: self.is_late(age), ..horizon };
-                let member = self.admission.admit(&self.config.batching, horizon, client, &candidate)?;
+                let bytes = codec::encoded_len(&*candidate.signed);
+                let batching = &self.config.batching;
+                let member = self.admission.admit(batching, horizon, client, &candidate, bytes)?;
                 Ok((candidate.signed.into_inner(), member))
             });
             match admitted {
@@ -245,7 +247,7 @@ impl Mempool {
 
     fn add(&mut self, now: Timestamp, signed: SignedTransaction, member: Member, effects: &mut Vec<Effect>) {
         let bytes_max = self.config.batching.batch_bytes_max.min(BATCH_BYTES_MAX);
-        let bytes = codec::encoded_len(&signed);
+        let bytes = member.bytes;
         if !self.open.fits(bytes, bytes_max) {
             self.seal(now, effects);
         }
@@ -554,6 +556,7 @@ fn member(signed: &SignedTransaction) -> Member {
         sender: transaction.sender.address(),
         client: None,
         fee: transaction.fee.0,
+        bytes: codec::encoded_len(signed),
     }
 }
 

@@ -7,7 +7,13 @@ use fresnel_types::{
     Action, Address, Amount, Authority, AuthorityIndex, Batch, BatchId, BatchRef, ClientId, CommitIndex,
     Effect, EntryNumber, Genesis, LogEntry, Message, Nonce, Order, OrderEvent, OrderedBatch, Parameters,
     Party, PublicKey, RejectionCode, Round, ShardId, Shards, SignedTransaction, Timestamp, Transaction,
-    Verified, genesis::Allocation, leaves::Account, limits::PROTOCOL_VERSION, verify::Rules,
+    Verified,
+    action::{Bytes, KvOperation},
+    codec,
+    genesis::Allocation,
+    leaves::Account,
+    limits::PROTOCOL_VERSION,
+    verify::Rules,
 };
 use proptest::prelude::*;
 
@@ -271,6 +277,33 @@ fn each_reason_to_refuse_is_named() {
     let passed = mempool.submit(NOW, CLIENT, vec![Err(RejectionCode::BadSignature)], NOW, &mut vec![]);
     assert_eq!(passed.results, vec![Some(RejectionCode::BadSignature)]);
     assert_eq!(mempool.pending(), 7);
+}
+
+/// D3: bytes are bounded as well as numbers.
+#[test]
+fn long_transactions_fill_the_mempool_as_many_short_ones_do() {
+    let long = |nonce| Transaction {
+        action: Action::Kv(vec![KvOperation::Put {
+            owner: None,
+            name: Bytes(vec![1]),
+            value: Bytes(vec![2; 1_000]),
+            shared: false,
+        }]),
+        ..transfer(1, nonce)
+    };
+    let bytes = |transaction: Transaction| codec::encoded_len(&transaction.sign(&key(1)));
+    let room = 2 * bytes(long(0)) + bytes(transfer(1, 0));
+    let batching = Batching { pending_bytes_max: room, ..Batching::default() };
+    let (mut mempool, mut effects) = (mempool(0, 1, batching), vec![]);
+    let sent = [long(0), long(1), long(2), transfer(1, 3), transfer(1, 4)];
+    let submission = submit(&mut mempool, &sent, 1_000, &mut effects);
+    let full = Some(RejectionCode::Overloaded);
+    assert_eq!(submission.results, [None, None, full, None, full]);
+    assert!(submission.retry_after > 0);
+    let own: Vec<_> = mempool.own_names();
+    mempool.order(NOW, &order(0, 0, own.iter().map(|name| ordered(0, *name)).collect()), &mut effects);
+    let again = submit(&mut mempool, &[long(2), long(4), transfer(1, 5)], 1_000, &mut effects);
+    assert_eq!(again.results, [None, None, None], "what is ordered leaves its room");
 }
 
 #[test]
