@@ -16,6 +16,11 @@ use crate::{
 
 impl Executor {
     /// Consumes a receipt: whatever it says has a defined end.
+    ///
+    /// A request that cannot be credited goes back. A bounce can always be: whoever sent something has the account or holding
+    /// that it came from, because no program removes a leaf and a used nonce keeps an account for ever; and no balance
+    /// overflows, because it is a part of the supply, or of a token's cap. So nothing is ever kept in suspense. A program that
+    /// removed leaves would change nothing: what comes back opens them again.
     pub(super) fn apply(
         &mut self,
         source: ShardId,

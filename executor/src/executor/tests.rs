@@ -5,8 +5,8 @@ use std::{
 
 use fresnel_types::{
     Action, BlockIndex, ChainId, FailureCode, Nonce, Pair, PublicKey, ReceiptKind, Sequence, Signature,
-    SignedTransaction, Timestamp, Transaction, genesis::Allocation, limits::NONCE_WINDOW,
-    transaction::VoidCode,
+    SignedTransaction, Timestamp, Transaction, action::Asset, genesis::Allocation, leaves::Holding,
+    limits::NONCE_WINDOW, transaction::VoidCode,
 };
 use proptest::prelude::*;
 
@@ -256,6 +256,8 @@ struct Network {
     results: Vec<Vec<Pair>>,
     leaves: Vec<BTreeMap<StateKey, Vec<u8>>>,
     blocks: u64,
+    /// Consumed so far.
+    bounces: u64,
 }
 
 impl Network {
@@ -270,6 +272,7 @@ impl Network {
             results: vec![vec![Pair::default(); count]; count],
             leaves: vec![BTreeMap::new(); count],
             blocks: 0,
+            bounces: 0,
         };
         writes.iter().enumerate().for_each(|(shard, writes)| network.write(shard, writes));
         network
@@ -305,6 +308,19 @@ impl Network {
             receipts: &receipts,
             batches: &[batch],
         };
+        for (_, receipt) in &receipts {
+            if let ReceiptKind::Bounce { recipient, asset, .. } = receipt.kind {
+                let key = match asset {
+                    Asset::Native => Account::key(&recipient),
+                    Asset::Token(issuer) => Holding::key(&recipient, &issuer),
+                };
+                assert!(
+                    self.leaves[shard].contains_key(&key),
+                    "a bounce finds whoever sent what it brings back"
+                );
+                self.bounces += 1;
+            }
+        }
         let leaves = self.leaves[shard].clone();
         let id = ShardId(shard as u16);
         let mut twin = Executor::restore(id, self.genesis.shards, &self.genesis.parameters, leaves);

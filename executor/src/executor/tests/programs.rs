@@ -204,6 +204,27 @@ proptest! {
     }
 }
 
+/// Nothing need be kept in suspense: whoever spends all and more, what comes back finds its account, also below the minimum
+/// that opens one, since nothing is ever removed.
+#[test]
+fn what_comes_back_finds_its_place() {
+    let mut network = Network::new(genesis(2, 4));
+    let shards = network.genesis.shards;
+    let sender = (0..FUNDED).find(|owner| shard_of(shards, *owner).0 == 0).expect("half of them");
+    let nobody = (FUNDED..OWNERS).find(|owner| shard_of(shards, *owner).0 == 1).expect("half of them");
+    let here = (0..FUNDED).rfind(|owner| shard_of(shards, *owner).0 == 0).expect("half of them");
+    // Three are too little to open an account; the rest is given away, to the last coin.
+    let sent = (0..3).map(|nonce| pay(sender, nonce, 1, nobody, 3));
+    let batch: Vec<_> = sent.chain([pay(sender, 3, 1, here, 1_000 - 4 - 3 * 3)]).collect();
+    assert_eq!(outcomes(&network.step(0, 0, &batch)), [Outcome::Success; 4]);
+    assert_eq!(network.executors[0].account(&address(sender)).expect("it stays").balance, Amount(0));
+    network.step(1, usize::MAX, &[]);
+    network.step(0, usize::MAX, &[]);
+    network.audit();
+    assert_eq!(network.bounces, 3);
+    assert_eq!(network.executors[0].account(&address(sender)).expect("it stays").balance, Amount(9));
+}
+
 impl Network {
     fn audit_tokens(&self) {
         let leaf = |key: StateKey| self.leaves.iter().find_map(|leaves| leaves.get(&key));
