@@ -13,7 +13,7 @@ use axum::{
 use fresnel_crypto::Verifier;
 use fresnel_types::{
     BlockIndex, ClientId, Input, Message, Party,
-    frame::{HEADER_BYTES, Header},
+    frame::{HEADER_BYTES, Header, Role},
     status::{Answer, BeaconStatus, Query, WorkerCounts, WorkerStatus},
 };
 use metrics::{counter, describe_counter, describe_gauge, gauge};
@@ -212,7 +212,7 @@ async fn exposition(State(admin): State<Arc<Admin>>) -> Response {
     let read = || Ok::<_, io::Error>((Stats::take(&admin.ledger, &admin.router.counters)?, rss_bytes()?));
     match read() {
         Ok((stats, rss)) => {
-            let body = render(&stats, rss, &admin.router.counters.space.gauges(), &positions, &counts);
+            let body = render(&stats, rss, &admin.router, &positions, &counts);
             ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], body).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{error}\n")).into_response(),
@@ -240,7 +240,7 @@ async fn set_log_filter(State(admin): State<Arc<Admin>>, text: String) -> Respon
 fn render(
     stats: &Stats,
     rss: u64,
-    space: &[(&str, u64)],
+    router: &Router,
     positions: &BTreeMap<Party, Option<Position>>,
     counts: &BTreeMap<Party, WorkerCounts>,
 ) -> String {
@@ -257,8 +257,15 @@ fn render(
         for (name, count) in &stats.counters {
             counter!(format!("fresnel_{name}_total")).absolute(*count);
         }
-        for (name, value) in space {
-            gauge!(format!("fresnel_{name}")).set(*value as f64);
+        for (party, inbox) in &router.local {
+            let machine = roles::name(roles::of(*party));
+            gauge!("fresnel_machine_inbox_inputs", "machine" => machine).set(inbox.depth() as f64);
+        }
+        for ((shard, code), count) in router.counters.rejections.all() {
+            worker_metrics::rejected(&roles::name(Role::Worker(shard)), code, count);
+        }
+        for (name, value) in router.counters.space.gauges() {
+            gauge!(format!("fresnel_{name}")).set(value as f64);
         }
         for (party, position) in positions {
             record(&roles::name(roles::of(*party)), position.as_ref());
@@ -291,6 +298,7 @@ const GAUGES: &[(&str, &str)] = &[
     ("disk_log_bytes", "What the logs take on the disk."),
     ("disk_checkpoint_bytes", "What the checkpoints take on the disk."),
     ("machine_answers", "Whether the machine said in time where it is."),
+    ("machine_inbox_inputs", "Inputs that wait for the machine's thread."),
     ("machine_commit", "The last commit of a beacon, or the last that a worker stored."),
     ("beacon_round", "The round of the beacon's last vertex."),
     ("beacon_floor_round", "The floor after the beacon's last commit."),
@@ -353,6 +361,7 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             describe();
             worker_metrics::record("worker-0", &counts);
+            worker_metrics::rejected("worker-0", fresnel_types::RejectionCode::Quota, 1);
         });
         let mut told: BTreeSet<String> = named(&handle.render()).into_iter().map(str::to_owned).collect();
         // Gauges and counters of the process are told whenever they are; their descriptions are what they are told by.

@@ -1,6 +1,14 @@
 //! What a process counts, and the lines it writes about connections that it gave up.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use fresnel_types::{Message, Party, RejectionCode, ShardId};
 
 use crate::{clock::Clock, limits::REPORTS_PER_SECOND_MAX, space::Space};
 
@@ -12,6 +20,8 @@ macro_rules! counters {
             $(#[doc = $help] pub(crate) $name: AtomicU64,)*
             /// Room on the disk, which is no count.
             pub(crate) space: Space,
+            /// Transactions that workers refused, by shard and reason.
+            pub(crate) rejections: Rejections,
         }
 
         impl Counters {
@@ -81,6 +91,40 @@ counters! {
     submitted,
     /// Of these, those refused for overload before anything was checked.
     refused_early,
+    /// Transactions of clients whose signatures were checked.
+    transactions_checked,
+    /// Times that some were checked together.
+    transaction_checks,
+    /// Messages of peers that were checked.
+    peer_messages_checked,
+    /// Times that some were checked together.
+    peer_checks,
+    /// Frames of clients that a verify thread took.
+    client_frames,
+    /// Microseconds that these waited for it, all together.
+    client_frames_waited_micros,
+}
+
+/// Transactions that workers refused, by shard and reason.
+#[derive(Debug, Default)]
+pub(crate) struct Rejections(Mutex<BTreeMap<(ShardId, RejectionCode), u64>>);
+
+impl Rejections {
+    /// A worker answers a submission.
+    pub(crate) fn count(&self, from: Party, message: &Message) {
+        let (Party::Worker(_, shard), Message::Admission { results, .. }) = (from, message) else { return };
+        // Most submissions are admitted as a whole, and then there is nothing to lock.
+        let mut refused = results.iter().flatten().peekable();
+        if refused.peek().is_some() {
+            let mut counts = self.0.lock().expect("nobody panics with the lock held");
+            refused.for_each(|code| *counts.entry((shard, *code)).or_default() += 1);
+        }
+    }
+
+    /// All of them.
+    pub(crate) fn all(&self) -> BTreeMap<(ShardId, RejectionCode), u64> {
+        self.0.lock().expect("nobody panics with the lock held").clone()
+    }
 }
 
 /// Adds one.

@@ -52,6 +52,11 @@ impl Inbox {
         }
     }
 
+    /// How many inputs wait.
+    pub(crate) fn depth(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether an [`Inbox::offer`] by a machine would probably find room.
     pub(crate) fn has_room(&self) -> bool {
         self.0.len() < INBOX_INPUTS_MAX / 2

@@ -92,6 +92,7 @@ impl Postman {
 impl Outlet for Postman {
     fn release(&mut self, to: Vec<Party>, message: Message) {
         self.router.gates.hear(self.from, &message);
+        self.router.counters.rejections.count(self.from, &message);
         let mut frames = Frames { from: roles::of(self.from), message: &message, encoded: Vec::new() };
         let mut local = Vec::new();
         for party in to {

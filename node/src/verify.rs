@@ -213,6 +213,8 @@ impl Lane {
                 rest.into_iter().partition(|(pending, _)| own(&pending.from));
             rest = later;
             let (pending, messages): (Vec<_>, Vec<_>) = together.into_iter().unzip();
+            add(&self.counters.peer_messages_checked, messages.len());
+            count(&self.counters.peer_checks);
             let verdicts = self.rules.verify(&mut self.verifier, messages);
             for (Pending { from, inbox, closer, share }, verdict) in pending.into_iter().zip(verdicts) {
                 match verdict {
@@ -231,6 +233,8 @@ impl Lane {
     fn client(&mut self, client: &ClientLink, to: Option<(Party, Inbox)>, arrival: Arrival, waited: u64) {
         let Arrival { header, body, share } = arrival;
         let id = client.id;
+        count(&self.counters.client_frames);
+        add(&self.counters.client_frames_waited_micros, usize::try_from(waited).unwrap_or(usize::MAX));
         let message = match header.message(&body) {
             _ if client.closer.is_closed() => return,
             Ok(message) => message,
@@ -309,6 +313,8 @@ impl Lane {
             rest.push((client, request, own.len(), inbox, share));
             transactions.extend(own);
         }
+        add(&self.counters.transactions_checked, transactions.len());
+        count(&self.counters.transaction_checks);
         let mut verdicts = self.rules.verify_submission(&mut self.verifier, shard, transactions).into_iter();
         for (client, request, count, inbox, share) in rest {
             let transactions: Vec<Result<Verified<SignedTransaction>, RejectionCode>> =

@@ -1,6 +1,6 @@
 //! What a worker counted and what waits in it, as Prometheus reads it: per shard, since a process may host several.
 
-use fresnel_types::{Outcome, status::WorkerCounts};
+use fresnel_types::{Outcome, RejectionCode, status::WorkerCounts};
 use metrics::{counter, describe_counter, describe_gauge, gauge};
 
 /// Says what each metric is.
@@ -8,6 +8,7 @@ pub(crate) fn describe() {
     for (name, help) in [
         ("worker_admitted", "Transactions admitted."),
         ("worker_rejected", "Transactions refused at the door."),
+        ("worker_rejections", "Of these, those that the worker refused itself, by reason."),
         ("worker_batches_sealed", "Own batches sealed."),
         ("worker_batches_offered", "Own batches offered to the beacon; once more where they were void."),
         ("worker_batched_transactions", "Transactions in the batches offered."),
@@ -86,11 +87,21 @@ pub(crate) fn record(machine: &str, counts: &WorkerCounts) {
     }
 }
 
+/// Records how many transactions a worker refused for one reason.
+pub(crate) fn rejected(machine: &str, code: RejectionCode, count: u64) {
+    counter!(
+        "fresnel_worker_rejections_total", "machine" => machine.to_owned(), "code" => word(serde_json::to_value(code))
+    )
+    .absolute(count);
+}
+
+fn word(value: Result<serde_json::Value, serde_json::Error>) -> String {
+    let word = value.ok().and_then(|value| value.as_str().map(str::to_owned));
+    word.unwrap_or_else(|| "unknown".to_owned())
+}
+
 /// How a transaction ended, in one word, as reports of benchmarks have it.
 fn code(outcome: Outcome) -> String {
-    let word = |value: Result<serde_json::Value, _>| {
-        value.ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_else(|| "unknown".to_owned())
-    };
     match outcome {
         Outcome::Success => "success".to_owned(),
         Outcome::Failed(failure) => word(serde_json::to_value(failure)),
@@ -123,6 +134,7 @@ mod tests {
         metrics::with_local_recorder(&recorder, || {
             describe();
             record("worker-0", &counts);
+            rejected("worker-0", RejectionCode::Quota, 4);
         });
         let text = handle.render();
         for line in [
@@ -131,6 +143,7 @@ mod tests {
             "fresnel_worker_outcomes_total{machine=\"worker-0\",code=\"window_full\"} 2",
             "fresnel_worker_outcomes_total{machine=\"worker-0\",code=\"void_nonce\"} 1",
             "fresnel_worker_queue_age_seconds{machine=\"worker-0\"} 1.5",
+            "fresnel_worker_rejections_total{machine=\"worker-0\",code=\"quota\"} 4",
             "fresnel_worker_window_used{machine=\"worker-0\",destination=\"1\"} 3",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
