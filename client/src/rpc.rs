@@ -203,9 +203,9 @@ impl RpcClient {
         self.call("tx_wait", &params).await
     }
 
-    /// As [`Self::tx_wait`] for `level` [`Level::Final`] or [`Level::Settled`], with a proof that
-    /// [`Checker::check_final`](crate::Checker::check_final) or
-    /// [`Checker::check_settled`](crate::Checker::check_settled) checks.
+    /// As [`Self::tx_wait`] for `level` [`Level::Final`] or [`Level::Settled`], with a proof of the level that it has reached:
+    /// [`Checker::check_final`](crate::Checker::check_final) checks the one,
+    /// [`Checker::check_settled`](crate::Checker::check_settled) the other.
     ///
     /// # Errors
     /// As for [`Self::tx_wait`]; also when there is no proof any more.
