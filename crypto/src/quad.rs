@@ -41,8 +41,8 @@ pub(crate) trait Quad: Copy + 'static {
     /// The same, tight; of at most 6 units.
     fn tight(self, a: Self::Four) -> Self::Four;
 
-    /// Where the multiples of the base point are kept once somebody has computed them.
-    fn base(self) -> &'static std::sync::OnceLock<Table<Self>>;
+    /// Where the multiples of the base point and of 2^128 times it are kept once somebody has computed them.
+    fn base(self) -> &'static std::sync::OnceLock<[Table<Self>; 2]>;
 }
 
 /// The argument of [`Quad::permute`] that takes place `a` for the first, `b` for the second and so on.

@@ -63,8 +63,8 @@ impl Quad for Portable {
         a.map(|a| Lanes::tight(self, a))
     }
 
-    fn base(self) -> &'static OnceLock<Table<Self>> {
-        static BASE: OnceLock<Table<Portable>> = OnceLock::new();
+    fn base(self) -> &'static OnceLock<[Table<Self>; 2]> {
+        static BASE: OnceLock<[Table<Portable>; 2]> = OnceLock::new();
         &BASE
     }
 }

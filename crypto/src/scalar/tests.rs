@@ -69,6 +69,14 @@ proptest! {
     }
 
     #[test]
+    fn a_scalar_is_a_fraction_of_halves(k in scalar()) {
+        let (u, v) = k.halved();
+        prop_assert!(u >> 127 == 0 && v.magnitude >> 127 == 0 && v.magnitude > 0);
+        prop_assert_eq!(signed(v, k), product(&[u as u64, (u >> 64) as u64], one()));
+        prop_assert_eq!(k.times(v), signed(v, k));
+    }
+
+    #[test]
     fn a_scalar_and_its_negative_are_zero(a in scalar()) {
         prop_assert_eq!(a.plus(a.negated()), Scalar::ZERO);
     }

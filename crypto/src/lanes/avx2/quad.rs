@@ -102,8 +102,8 @@ impl Quad for Avx2 {
         self.carry(a)
     }
 
-    fn base(self) -> &'static OnceLock<Table<Self>> {
-        static BASE: OnceLock<Table<Avx2>> = OnceLock::new();
+    fn base(self) -> &'static OnceLock<[Table<Self>; 2]> {
+        static BASE: OnceLock<[Table<Avx2>; 2]> = OnceLock::new();
         &BASE
     }
 }

@@ -160,8 +160,8 @@ impl Quad for Avx512 {
         carried
     }
 
-    fn base(self) -> &'static OnceLock<Table<Self>> {
-        static BASE: OnceLock<Table<Avx512>> = OnceLock::new();
+    fn base(self) -> &'static OnceLock<[Table<Self>; 2]> {
+        static BASE: OnceLock<[Table<Avx512>; 2]> = OnceLock::new();
         &BASE
     }
 }
