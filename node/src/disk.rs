@@ -10,10 +10,10 @@ use std::{
     iter,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
-    sync::mpsc,
     thread::{self, JoinHandle},
 };
 
+use crossbeam_channel::{Sender, bounded};
 use fresnel_log::Disk;
 use rustix::{fs::FallocateFlags, io::Errno};
 
@@ -38,14 +38,15 @@ struct Spare {
     /// Up to where it may be made by now.
     allowed: u64,
     /// Tells the maker. Without it the maker gives up.
-    allow: mpsc::Sender<u64>,
+    allow: Sender<u64>,
     maker: JoinHandle<io::Result<()>>,
 }
 
 impl Spare {
     /// Starts to make one in the place of `path`.
     fn begin(path: PathBuf, bytes: u64) -> io::Result<Self> {
-        let (allow, allowed) = mpsc::channel();
+        // Room for every step and the last word, so that the log never waits here.
+        let (allow, allowed) = bounded(bytes as usize / ZEROS_BYTES + 3);
         let maker = thread::Builder::new()
             .name("spare".to_owned())
             .spawn(move || make_zeroed(&path, bytes, allowed.into_iter()))?;
