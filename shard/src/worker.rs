@@ -202,7 +202,7 @@ impl Worker {
 
     fn genesis(config: Config, now: Timestamp) -> Self {
         let (executor, funding) = Executor::genesis(config.shard, &config.genesis);
-        let mut tree = Tree::new(config.rules.shards, config.shard);
+        let mut tree = syncing::with_threads(Tree::new(config.rules.shards, config.shard), config.execution);
         tree.apply(&funding);
         let checkpoints = Checkpoints::new(config.checkpointing.clone(), now, funding);
         Self::new(config, executor, tree, checkpoints)
@@ -586,10 +586,15 @@ impl Worker {
         let accounts = self.executor.accounts(&senders);
         let mut found = hashed.into_iter().zip(senders).zip(accounts);
         let mut ids = Vec::with_capacity(transactions.len());
+        let stateless = self.sync.is_under_way();
         let judge = |checked: Result<_, RejectionCode>| {
             let known = checked.is_ok().then(|| found.next()).flatten();
             ids.push(known.as_ref().map(|((id, _), _)| *id));
             let signed = checked?;
+            // Without a state nothing can be said of any account: others can.
+            if stateless {
+                return Err(RejectionCode::Overloaded);
+            }
             let ((id, sender), account) = known.expect("what was checked was hashed and looked for");
             if self.settlement.is_executed(&id) {
                 return Err(RejectionCode::Duplicate);

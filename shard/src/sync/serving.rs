@@ -149,3 +149,6 @@ impl Serving {
         effects.push(Effect::Send { to, message: Message::Snapshot(answer) });
     }
 }
+
+#[cfg(test)]
+mod tests;

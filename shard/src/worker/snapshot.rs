@@ -13,7 +13,7 @@ use fresnel_types::{
 };
 use wincode::{SchemaRead, SchemaWrite};
 
-use super::{Config, RecoveryError, Worker};
+use super::{Config, Execution, RecoveryError, Worker, syncing::with_threads};
 use crate::{
     blocks::{Block, Blocks},
     chain::{self, Chain},
@@ -108,7 +108,7 @@ impl Worker {
         let Pieces { head, blocks, mempool, crossshard } = Pieces::read(&restored.in_hand)?;
         let Sequences { records, outcomes } = Sequences::read(&restored, shards)?;
         let last = records.last().ok_or("no record is there")?.clone();
-        let tree = tree(&restored.leaves, shards, shard)?;
+        let tree = tree(&restored.leaves, shards, shard, config.execution)?;
         if last.block != restored.block || tree.root() != last.state {
             return Err("the leaves are not those of the last record");
         }
@@ -222,13 +222,14 @@ pub(super) fn tree(
     leaves: &[(StateKey, Vec<u8>)],
     shards: Shards,
     shard: ShardId,
+    execution: Option<Execution>,
 ) -> Result<Tree, &'static str> {
     let ascending = leaves.is_sorted_by(|(before, _), (after, _)| before < after);
     if !ascending || leaves.iter().any(|(key, _)| key.shard(shards) != shard) {
         return Err("the leaves are not ascending ones of this shard");
     }
     let writes: WriteSet = leaves.iter().map(|(key, value)| (*key, Some(value.as_slice()))).collect();
-    let mut tree = Tree::new(shards, shard);
+    let mut tree = with_threads(Tree::new(shards, shard), execution);
     tree.apply(&writes);
     Ok(tree)
 }

@@ -2,6 +2,8 @@
 //!
 //! While it has none it goes on storing and serving batches, and keeps the order; nothing is executed and nothing attested.
 
+use std::num::NonZeroUsize;
+
 use fresnel_crossshard::{CrossShard, Delivery};
 use fresnel_executor::{Engine, Executor};
 use fresnel_state::Tree;
@@ -72,6 +74,8 @@ impl Worker {
         self.sync.begin(now);
         let (executor, tree) = nothing(&self.config);
         (self.executor, self.tree) = (executor, tree);
+        // Blocks that were to be executed are not any more: their batches stay for peers.
+        self.blocks.batches().for_each(|ordered| self.mempool.executed(&ordered.batch.id));
         self.blocks = Blocks::restore(CommitIndex(first.0.saturating_sub(1)), Vec::new(), Default::default());
         self.chain = Chain::new(self.shard);
         self.crossshard = CrossShard::new(self.authority, self.shard, self.rules.clone());
@@ -171,7 +175,7 @@ impl Worker {
         let shards = self.rules.shards;
         let Portable { dropped, oldest_own, crossshard } = Portable::read(&restored.in_hand)?;
         let Sequences { records, outcomes } = Sequences::read(&restored, shards)?;
-        let tree = tree(&restored.leaves, shards, self.shard)?;
+        let tree = tree(&restored.leaves, shards, self.shard, self.config.execution)?;
         let last = records.last().ok_or("no record is there")?.clone();
         if last.digest() != record || tree.root() != last.state {
             return Err("the leaves are not those of the certified record");
@@ -248,10 +252,18 @@ fn last_order(log: &Entries) -> CommitIndex {
 fn nothing(config: &Config) -> (Executor, Tree) {
     let (shard, shards) = (config.shard, config.rules.shards);
     let executor = Executor::restore(shard, shards, &config.genesis.parameters, []);
-    (with_engine(executor, config.execution), Tree::new(shards, shard))
+    (with_engine(executor, config.execution), with_threads(Tree::new(shards, shard), config.execution))
 }
 
 /// With the threads that were configured.
+pub(super) fn with_threads(mut tree: Tree, execution: Option<Execution>) -> Tree {
+    if let Some(threads) = execution.and_then(|execution| NonZeroUsize::new(execution.threads)) {
+        tree.set_threads(threads);
+    }
+    tree
+}
+
+/// The same for blocks.
 pub(super) fn with_engine(mut executor: Executor, execution: Option<Execution>) -> Executor {
     if let Some(Execution { threads, policy, clock }) = execution {
         executor.set_engine(Engine::new(threads, policy, clock));
