@@ -24,8 +24,17 @@ pub(crate) fn describe() {
         ("worker_executed_serially", "Transactions that the engine executed one after the other."),
         ("worker_executed_speculatively", "Transactions committed by speculations."),
         ("worker_executed_ahead", "Executions ahead of the commit frontier, those in vain included."),
-        ("worker_reexecuted", "Second executions."),
-        ("worker_execution_switches", "Changes between serial execution and speculation."),
+        ("worker_executed_in_turn", "Transactions that speculations executed without any execution ahead."),
+        ("worker_validations", "Executions ahead whose checks were looked at."),
+        (
+            "worker_reexecuted",
+            "Second executions, by what the first saw otherwise: a value, existence, a counter; or it was wasted.",
+        ),
+        (
+            "worker_execution_switches",
+            "Changes between serial execution and speculation: transactions are cheap, dear, conflict, or were slower.",
+        ),
+        ("worker_execution_microseconds", "Time in the execution of transactions, by mode."),
     ] {
         describe_counter!(format!("fresnel_{name}_total"), help);
     }
@@ -63,10 +72,26 @@ pub(crate) fn record(machine: &str, counts: &WorkerCounts) {
         ("executed_serially", counts.execution.serial),
         ("executed_speculatively", counts.execution.speculative),
         ("executed_ahead", counts.execution.ahead),
-        ("reexecuted", counts.execution.reexecuted),
-        ("execution_switches", counts.execution.switches),
+        ("executed_in_turn", counts.causes.in_turn),
+        ("validations", counts.causes.validations),
     ] {
         counter!(format!("fresnel_worker_{name}_total"), "machine" => machine.to_owned()).absolute(count);
+    }
+    let causes = &counts.causes;
+    for (name, label, value, count) in [
+        ("reexecuted", "cause", "value", causes.reexecuted_value),
+        ("reexecuted", "cause", "existence", causes.reexecuted_existence),
+        ("reexecuted", "cause", "counter", causes.reexecuted_counter),
+        ("reexecuted", "cause", "wasted", causes.reexecuted_wasted),
+        ("execution_switches", "cause", "cheap", causes.switched_cheap),
+        ("execution_switches", "cause", "dear", causes.switched_dear),
+        ("execution_switches", "cause", "conflicts", causes.switched_conflicts),
+        ("execution_switches", "cause", "slow", causes.switched_slow),
+        ("execution_microseconds", "mode", "serial", causes.serial_us),
+        ("execution_microseconds", "mode", "speculative", causes.speculation_us),
+    ] {
+        let name = format!("fresnel_worker_{name}_total");
+        counter!(name, "machine" => machine.to_owned(), label => value).absolute(count);
     }
     for (outcome, count) in &counts.outcomes {
         counter!(
@@ -111,7 +136,7 @@ fn code(outcome: Outcome) -> String {
 
 #[cfg(test)]
 mod tests {
-    use fresnel_types::{FailureCode, ShardId, transaction::VoidCode};
+    use fresnel_types::{FailureCode, ShardId, status::ExecutionCauses, transaction::VoidCode};
     use metrics_exporter_prometheus::PrometheusBuilder;
 
     use super::*;
@@ -129,6 +154,7 @@ mod tests {
                 (Outcome::Void(VoidCode::Nonce), 1),
             ],
             windows: vec![(ShardId(1), 3, 64)],
+            causes: ExecutionCauses { reexecuted_value: 4, serial_us: 9, ..ExecutionCauses::default() },
             ..WorkerCounts::default()
         };
         metrics::with_local_recorder(&recorder, || {
@@ -144,6 +170,8 @@ mod tests {
             "fresnel_worker_outcomes_total{machine=\"worker-0\",code=\"void_nonce\"} 1",
             "fresnel_worker_queue_age_seconds{machine=\"worker-0\"} 1.5",
             "fresnel_worker_rejections_total{machine=\"worker-0\",code=\"quota\"} 4",
+            "fresnel_worker_reexecuted_total{machine=\"worker-0\",cause=\"value\"} 4",
+            "fresnel_worker_execution_microseconds_total{machine=\"worker-0\",mode=\"serial\"} 9",
             "fresnel_worker_window_used{machine=\"worker-0\",destination=\"1\"} 3",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

@@ -23,7 +23,7 @@ use fresnel_types::{
     proof::{Claim, KEYS_PER_PROOF_MAX, Wanted},
     receipt::outbox_root,
     snapshot::SyncEntry,
-    status::{Answer, ExecutionCounts, Query, Unproven, WorkerCounts, WorkerStatus},
+    status::{Answer, ExecutionCauses, ExecutionCounts, Query, Unproven, WorkerCounts, WorkerStatus},
     verify::Rules,
 };
 
@@ -275,6 +275,7 @@ impl Worker {
             blocks_waiting: self.blocks.waiting() as u64,
             windows: others.map(|other| (other, self.executor.pair(other).outstanding(), limit)).collect(),
             execution: self.execution_counts(),
+            causes: self.execution_causes(),
             ..self.tally.counts()
         }
     }
@@ -290,6 +291,24 @@ impl Worker {
             ahead: metrics.executions_ahead,
             reexecuted: metrics.reexecuted(),
             switches: metrics.switches(),
+        }
+    }
+
+    fn execution_causes(&self) -> ExecutionCauses {
+        let metrics = self.executor.metrics().unwrap_or_default();
+        ExecutionCauses {
+            validations: metrics.validations,
+            in_turn: metrics.in_turn,
+            reexecuted_value: metrics.reexecuted_value,
+            reexecuted_existence: metrics.reexecuted_existence,
+            reexecuted_counter: metrics.reexecuted_counter,
+            reexecuted_wasted: metrics.reexecuted_wasted,
+            switched_cheap: metrics.switched_cheap,
+            switched_dear: metrics.switched_dear,
+            switched_conflicts: metrics.switched_conflicts,
+            switched_slow: metrics.switched_slow,
+            serial_us: metrics.serial_ns / 1_000,
+            speculation_us: metrics.speculation_ns / 1_000,
         }
     }
 

@@ -239,6 +239,37 @@ pub struct WorkerCounts {
     pub windows: Vec<(ShardId, u64, u64)>,
     /// How the transactions of blocks were executed.
     pub execution: ExecutionCounts,
+    /// Why they were executed so.
+    pub causes: ExecutionCauses,
+}
+
+/// Why a worker's executor went about its transactions as it did, and what it took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, SchemaRead, SchemaWrite)]
+pub struct ExecutionCauses {
+    /// Executions ahead whose checks were looked at.
+    pub validations: u64,
+    /// Transactions that speculations executed at the frontier without any execution ahead.
+    pub in_turn: u64,
+    /// Second executions because the first saw another value.
+    pub reexecuted_value: u64,
+    /// Second executions because the first saw something exist that does not, or the reverse.
+    pub reexecuted_existence: u64,
+    /// Second executions because a counter has room, or not, otherwise than the first saw.
+    pub reexecuted_counter: u64,
+    /// Second executions because the first panicked or had no room.
+    pub reexecuted_wasted: u64,
+    /// Probes that found transactions too cheap to speculate.
+    pub switched_cheap: u64,
+    /// Probes that found them dear enough.
+    pub switched_dear: u64,
+    /// Speculations given up because of conflicts.
+    pub switched_conflicts: u64,
+    /// Speculations after which the mode changed because they were slower than serial execution.
+    pub switched_slow: u64,
+    /// Microseconds in serial execution.
+    pub serial_us: u64,
+    /// Microseconds in speculations.
+    pub speculation_us: u64,
 }
 
 /// How a worker's executor went about its transactions. No outcome depends on it.
