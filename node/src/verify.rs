@@ -343,3 +343,6 @@ fn reply(client: &ClientLink, from: Role, message: &Message) {
         client.closer.close(StreamError::Overflow);
     }
 }
+
+#[cfg(test)]
+mod tests;
