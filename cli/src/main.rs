@@ -8,6 +8,8 @@
 mod account;
 mod bench;
 mod completions;
+mod dag;
+mod evidence;
 mod exit;
 mod genesis;
 mod keys;
@@ -28,6 +30,7 @@ mod trace;
 mod transfer;
 mod values;
 mod verify_data;
+mod verify_evidence;
 mod verify_proof;
 mod version;
 
@@ -84,6 +87,12 @@ enum Command {
     Prove(prove::Arguments),
     /// Check a proof against a genesis, and nothing else.
     VerifyProof(verify_proof::Arguments),
+    /// Show what beacons hold against authorities that broke their word.
+    Evidence(evidence::Arguments),
+    /// Check evidence against a genesis, and nothing else.
+    VerifyEvidence(verify_evidence::Arguments),
+    /// Draw the youngest part of a beacon's DAG.
+    Dag(dag::Arguments),
     /// Sign, submit and follow a transfer.
     Transfer(transfer::Arguments),
     /// Sign, submit and follow a transaction of another program: kv, bank, token.
@@ -116,6 +125,9 @@ fn main() -> ExitCode {
         Command::Account(arguments) => account::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),
         Command::VerifyProof(arguments) => verify_proof::run(arguments),
+        Command::Evidence(arguments) => evidence::run(arguments),
+        Command::VerifyEvidence(arguments) => verify_evidence::run(arguments),
+        Command::Dag(arguments) => dag::run(arguments),
         Command::Transfer(arguments) => transfer::run(arguments),
         Command::Submit(arguments) => submit::run(arguments),
         Command::Read(arguments) => read::run(arguments),

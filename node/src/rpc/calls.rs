@@ -4,7 +4,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use fresnel_types::{
-    Address, Attestation, AuthorityIndex, BlockIndex, Proof, Record, ShardId, Shards, StateKey,
+    Address, Attestation, AuthorityIndex, BlockIndex, Evidence, Proof, Record, ShardId, Shards, StateKey,
     TransactionId,
     commit::Certified,
     frame::Role,
@@ -12,10 +12,11 @@ use fresnel_types::{
     proof::{Claim, Wanted},
     rpc::{
         AccountAnswer, AccountParams, AttestedAnswer, AttestedParams, ChainInfo, Code, CommitInfo,
-        CommitParams, Encoded, Failure, LeafAnswer, LeafParams, LeafProofAnswer, LeafProofParams,
-        MachineStatus, NodeStatus, Nothing, ProofAnswer, ProofFile, ProofParams, ProvenStep, ReadLevel,
-        ReceiptProofParams, ShardInfo, SubmitParams, Submitted, TransactionInfo, TransactionParams,
-        TransactionProofAnswer, TransactionProofParams, WAIT_MILLIS_MAX, WaitParams,
+        CommitParams, DagParams, Encoded, EvidenceAnswer, EvidenceFile, EvidenceInfo, Failure, LeafAnswer,
+        LeafParams, LeafProofAnswer, LeafProofParams, MachineStatus, NodeStatus, Nothing, ProofAnswer,
+        ProofFile, ProofParams, ProvenStep, ReadLevel, ReceiptProofParams, ShardInfo, SubmitParams,
+        Submitted, TransactionInfo, TransactionParams, TransactionProofAnswer, TransactionProofParams,
+        WAIT_MILLIS_MAX, WaitParams,
     },
     status::{Answer, Level, Query, Unproven},
 };
@@ -73,6 +74,8 @@ pub(super) fn methods(calls: Calls) -> RpcModule<Calls> {
         |calls, call, params| async move { calls.receipt_proof(call, params).await },
     );
     register(m, "record_attested", |calls, call, params| async move { calls.attested(call, params).await });
+    register(m, "evidence", |calls, call, Nothing {}| async move { calls.evidence(call).await });
+    register(m, "dag", |calls, call, params| async move { calls.dag(call, params).await });
     register(m, "tx_submit", |calls, call, params| async move { calls.submit(call, params).await });
     register(m, "tx_get", |calls, call, params| async move { calls.transaction(call, params).await });
     register(m, "tx_wait", |calls, call, params| async move { calls.wait(call, params).await });
@@ -389,6 +392,34 @@ impl Calls {
             Answer::Attested(attested) => {
                 json(&AttestedAnswer { attested: attested.into_iter().map(Encoded).collect() })
             }
+            _ => Err(other_question()),
+        }
+    }
+
+    async fn evidence(&self, call: Call) -> Outcome {
+        if let Some(sibling) = self.elsewhere(Role::Beacon, &call)? {
+            return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
+        }
+        match self.desk.ask(Role::Beacon, Query::Evidence, RPC_ANSWER_TIMEOUT).await? {
+            Answer::Evidence(evidence) => {
+                let info = |evidence: Evidence| EvidenceInfo {
+                    authority: evidence.accused(),
+                    offence: evidence.offence().to_owned(),
+                    round: evidence.round(),
+                    evidence: EvidenceFile(evidence),
+                };
+                json(&EvidenceAnswer { evidence: evidence.into_iter().map(info).collect() })
+            }
+            _ => Err(other_question()),
+        }
+    }
+
+    async fn dag(&self, call: Call, DagParams { rounds }: DagParams) -> Outcome {
+        if let Some(sibling) = self.elsewhere(Role::Beacon, &call)? {
+            return sibling.call(call.method, call.params, RPC_ANSWER_TIMEOUT).await;
+        }
+        match self.desk.ask(Role::Beacon, Query::Dag(rounds), RPC_ANSWER_TIMEOUT).await? {
+            Answer::Dag(view) => json(&view),
             _ => Err(other_question()),
         }
     }

@@ -496,6 +496,8 @@ fn the_document_describes_what_is_there() {
                 "tx_proof",
                 "receipt_proof",
                 "record_attested",
+                "evidence",
+                "dag",
                 "tx_submit",
                 "tx_get",
                 "tx_wait",
