@@ -18,6 +18,7 @@ mod network;
 mod process;
 mod prove;
 mod read;
+mod rebuild;
 mod replay;
 mod settings;
 mod shape;
@@ -75,6 +76,8 @@ enum Command {
     Replay(replay::Arguments),
     /// Check the data directory of a stopped process: logs, checkpoints, and the records that they lead to.
     VerifyData(verify_data::Arguments),
+    /// Make a worker of a stopped process give up its state, and fetch it from its peers at the next start.
+    Rebuild(rebuild::Arguments),
     /// The state of a shard as files, to keep, check and go on from.
     #[command(subcommand)]
     Snapshot(snapshot::Command),
@@ -120,6 +123,7 @@ fn main() -> ExitCode {
         Command::Sim(arguments) => sim::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
         Command::VerifyData(arguments) => verify_data::run(arguments),
+        Command::Rebuild(arguments) => rebuild::run(arguments),
         Command::Snapshot(command) => snapshot::run(command),
         Command::Localnet(command) => localnet::run(command),
         Command::Account(arguments) => account::run(arguments),

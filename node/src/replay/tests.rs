@@ -118,6 +118,45 @@ fn what_was_certified_is_compared_with_what_comes_out() {
     }
 }
 
+/// A worker whose record is not the certified one gives up its state: what is wrong is exported, nothing is removed, and
+/// from then on its log begins with the search for a state.
+#[test]
+fn what_differs_is_exported_before_the_state_is_given_up() {
+    let (_folder, path) = stored(None);
+    let sound = crate::rebuild(&path, genesis(), SHARD).expect("a log");
+    assert_eq!((sound.commit, sound.diverged, sound.exported), (CommitIndex(2), None, None));
+    let error = crate::rebuild(&path, genesis(), ShardId(1)).expect_err("no worker of this shard");
+    assert!(matches!(error, NodeError::Data(DataError::Io(..))), "{error}");
+
+    let foreign = RecordDigest([9; 32]);
+    let (_folder, path) = stored(Some(certified(1, foreign)));
+    let computed = replay(&path, genesis(), 1).expect("a log").remove(0).last_record.expect("a record");
+    let rebuilt = crate::rebuild(&path, genesis(), SHARD).expect("a log");
+    assert_eq!((rebuilt.commit, rebuilt.diverged), (CommitIndex(3), Some(BlockIndex(1))));
+    let file = rebuilt.exported.expect("a file");
+    let text = fs::read_to_string(file).expect("it was written");
+    let exported: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(exported["certified"], serde_json::json!(foreign), "{exported:#}");
+    assert_eq!(exported["digest"], serde_json::json!(computed), "{exported:#}");
+    assert_eq!(exported["computed"]["block"], 1, "{exported:#}");
+    assert_eq!(exported["batches"].as_array().map(Vec::len), Some(1), "{exported:#}");
+
+    let (data, _) = DataDirectory::open_existing(&path, genesis().chain()).expect("the directory");
+    let log = read_log("worker-0", &data).expect("a log").entries;
+    assert_eq!(log.entries.len(), 4, "nothing was removed");
+    let begin = LogEntry::Sync(fresnel_types::snapshot::SyncEntry::Begin(CommitIndex(3)));
+    assert_eq!(log.entries.last(), Some(&begin));
+    let config = crate::verify_data::worker_config(
+        AUTHORITY,
+        SHARD,
+        &Arc::new(genesis()),
+        &Arc::new(Rules::of(&genesis())),
+    );
+    let worker = Worker::open(config, None, log, Timestamp(9)).expect("a worker without a state");
+    let status = worker.status();
+    assert_eq!((status.executed, status.commit, status.diverged), (BlockIndex(0), CommitIndex(2), None));
+}
+
 #[test]
 fn a_torn_tail_is_left_out_and_stays_in_the_file() {
     let (_folder, path) = stored(None);
