@@ -262,7 +262,7 @@ impl Beacon {
         self.counters.equivocations += 1;
         if let Entry::Vacant(place) = self.evidence.entry(evidence.accused()) {
             place.insert(evidence.clone());
-            self.persist(LogEntry::Evidence(evidence), out);
+            self.persist(LogEntry::Evidence(Box::new(evidence)), out);
         }
     }
 

@@ -327,6 +327,41 @@ fn snapshots(network: &mut Network) {
     assert_eq!(code, Some(0), "{report:#}");
 }
 
+/// Both workers of an authority give up what they have, and get it from those of the others.
+#[test]
+fn workers_that_gave_up_their_state_get_it_from_their_peers() {
+    let mut network = Network::with_two_checkpoints();
+    let data = network.data(0);
+    for shard in ["0", "1"] {
+        let rebuilt = network.fresnel(&["rebuild", path(&data), "--shard", shard, "--json"]);
+        assert!(rebuilt.status.success(), "{rebuilt:?}");
+        let report: Value = serde_json::from_slice(&rebuilt.stdout).expect("JSON");
+        assert_eq!((&report["diverged"], &report["exported"]), (&Value::Null, &Value::Null), "{report:#}");
+        assert!(report["commit"].as_u64() > Some(1), "{report:#}");
+    }
+    let unknown = network.fresnel(&["rebuild", path(&data), "--shard", "7"]);
+    assert_eq!(unknown.status.code(), Some(1), "there is no such worker: {unknown:?}");
+
+    network.running = true;
+    let mut processes: Vec<Child> = (0..4).map(|authority| network.start(authority)).collect();
+    let paid = within(90, || network.pays(0));
+    let ends: Vec<Output> = processes.drain(..).map(stop).collect();
+    network.running = false;
+    let said = fs::read_to_string(network.folder.join("again-0.log")).expect("a file");
+    assert!(paid, "its workers take part again: {said}");
+    assert!(ends.iter().all(|end| end.status.success()), "{ends:?}");
+    let chunks = (1..4).flat_map(|authority| {
+        let published = network.data(authority).join("published");
+        let folders = ["worker-0", "worker-1"].map(|worker| published.join(worker));
+        folders.into_iter().filter(|folder| folder.exists()).flat_map(|folder| files(&folder, "chunk-"))
+    });
+    assert!(chunks.count() > 0, "somebody published what they fetched");
+    for authority in 0..4 {
+        let (code, report) = network.verify_data(&network.data(authority));
+        assert_eq!(code, Some(0), "{report:#}");
+    }
+}
+
 /// Asks a process to stop and waits for it.
 fn stop(child: Child) -> Output {
     let asked =

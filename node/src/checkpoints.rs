@@ -22,7 +22,7 @@ use crate::{
     clock::Clock,
     counters::{Counters, count},
     inbox::Inbox,
-    limits::PUBLICATION_CHECK,
+    limits::{KEEPER_WORK_MAX, PUBLICATION_CHECK},
 };
 
 /// What a worker wants of the thread beside it.
@@ -36,7 +36,7 @@ pub(crate) enum Work {
 
 /// Where a worker's driver puts it, without waiting.
 pub(crate) fn channel() -> (Sender<Work>, Receiver<Work>) {
-    crossbeam_channel::unbounded()
+    crossbeam_channel::bounded(KEEPER_WORK_MAX)
 }
 
 /// The thread beside a worker's.

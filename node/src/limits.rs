@@ -54,6 +54,10 @@ pub(crate) const LANE_ROUND_BYTES_MAX: usize = 1 << 20;
 /// Of these, what clients get in every round however much peers send.
 pub(crate) const LANE_CLIENTS_BYTES_MIN: usize = 128 << 10;
 
+/// Work for the thread beside a worker: one checkpoint, one publishing, and for each of 256 authorities the four pieces that a
+/// worker reads for a peer at once.
+pub(crate) const KEEPER_WORK_MAX: usize = 2 + 256 * 4;
+
 /// For how long at most a bulk lane that was busy just now lets more come before it checks what is there: batches of several
 /// peers come about together, and checked together they cost half.
 pub(crate) const LANE_GATHERS: Duration = Duration::from_millis(20);

@@ -19,6 +19,7 @@ use crate::{
 };
 
 /// Two things signed by one authority that contradict one another.
+#[expect(clippy::large_enum_variant, reason = "there is one for an authority at most")]
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 pub enum Evidence {
     /// Two vertices of one author and round.

@@ -30,7 +30,7 @@ pub enum LogEntry {
     /// A step of a worker that gets its state from its peers.
     Sync(SyncEntry),
     /// Evidence against an authority, of which a beacon keeps one each.
-    Evidence(Evidence),
+    Evidence(Box<Evidence>),
     /// A beacon that began with an empty log knows from others that nothing it may have signed before is of a round above
     /// this one. Until then, and at or below it, it signs nothing.
     Resumed(Round),

@@ -407,10 +407,10 @@ fn log_entries() -> Vec<(&'static str, LogEntry)> {
         ("sync piece", LogEntry::Sync(SyncEntry::Piece(SnapshotPiece::Chunk(1), vec![2, 3]))),
         (
             "evidence",
-            LogEntry::Evidence(Evidence::Vertices {
+            LogEntry::Evidence(Box::new(Evidence::Vertices {
                 first: vertex().signed_head(),
                 second: vertex().signed_head(),
-            }),
+            })),
         ),
         ("resumed", LogEntry::Resumed(Round(7))),
     ]

@@ -89,7 +89,7 @@ impl Beacon {
                     None => beacon.recover_commit(&commit)?,
                 },
                 LogEntry::Evidence(evidence) => {
-                    beacon.evidence.entry(evidence.accused()).or_insert(evidence);
+                    beacon.evidence.entry(evidence.accused()).or_insert(*evidence);
                 }
                 LogEntry::Resumed(above) => beacon.resuming = Resuming::Above(above),
                 LogEntry::Checkpoint(_) => {}
