@@ -16,6 +16,7 @@ pub(super) struct Portable {
     pub(super) crossshard: Vec<fresnel_crossshard::Piece>,
 }
 
+#[expect(clippy::large_enum_variant, reason = "nearly every item is a piece")]
 #[derive(Clone, Debug, PartialEq, Eq, SchemaRead, SchemaWrite)]
 enum Item {
     Head { dropped: Mmr, oldest_own: u64 },

@@ -134,7 +134,7 @@ proptest! {
         cluster.compares = false;
         cluster.jitter = 6_000;
         cluster.run(60_000);
-        cluster.loses = Box::new(move |number, _, _, _| scatter(seed ^ number) % 10 == 0);
+        cluster.loses = Box::new(move |number, _, _, _| scatter(seed ^ number).is_multiple_of(10));
         for n in 0..120 {
             if n == first || n == second {
                 lose(&mut cluster, who);
