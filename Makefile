@@ -29,7 +29,7 @@ help:
 
 demo: build
 	$(FRESNEL) bench $(DEMO)
-	@echo 'Not yet: epoch changes, recovery of an authority that lost its log.'
+	@echo 'Not yet: epoch changes, recovery of an authority that lost its log beyond what its peers retain.'
 
 test: format-check clippy deny doc-tests unit-tests bench-check
 	@echo 'make test: all passed'
