@@ -198,9 +198,7 @@ impl RpcClient {
         level: Level,
         patience: Duration,
     ) -> Result<TransactionInfo, RpcError> {
-        let timeout_ms = Some(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
-        let params = WaitParams { transaction, level, shard: None, timeout_ms, proof: false };
-        self.call("tx_wait", &params).await
+        self.wait(transaction, level, patience, false).await
     }
 
     /// As [`Self::tx_wait`] for `level` [`Level::Final`] or [`Level::Settled`], with a proof of the level that it has reached:
@@ -215,8 +213,18 @@ impl RpcClient {
         level: Level,
         patience: Duration,
     ) -> Result<TransactionInfo, RpcError> {
+        self.wait(transaction, level, patience, true).await
+    }
+
+    async fn wait(
+        &self,
+        transaction: TransactionId,
+        level: Level,
+        patience: Duration,
+        proof: bool,
+    ) -> Result<TransactionInfo, RpcError> {
         let timeout_ms = Some(u64::try_from(patience.as_millis()).unwrap_or(u64::MAX));
-        let params = WaitParams { transaction, level, shard: None, timeout_ms, proof: true };
+        let params = WaitParams { transaction, level, shard: None, timeout_ms, proof };
         self.call("tx_wait", &params).await
     }
 
